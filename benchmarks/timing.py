@@ -1,0 +1,25 @@
+"""Times several ways of doing one thing against each other, in turns, so that a noisy machine hurts all of them alike."""
+from statistics import median
+from time import perf_counter
+
+
+def compare(ways, repeats=15, warmup=2):
+    "`ways`: name -> function without arguments, the first is the reference. Rows with the median time in ms and how many times faster than the reference each is"
+    times = {k: [] for k in ways}
+    for i in range(warmup+repeats):
+        for k, f in ways.items():
+            start = perf_counter()
+            f()
+            if i >= warmup: times[k].append(1000*(perf_counter()-start))
+    ms = {k: median(v) for k, v in times.items()}
+    ref = ms[next(iter(ms))]
+    return [dict(way=k, ms=round(v, 3), times_faster=round(ref/v, 2)) for k, v in ms.items()]
+
+
+def show(title, rows):
+    "Prints rows (dicts with the same keys) as a table under a title"
+    keys = list(rows[0])
+    width = {k: max(len(k), *(len(str(r[k])) for r in rows)) for k in keys}
+    print(f'\n{title}')
+    print('  '.join(k.ljust(width[k]) for k in keys))
+    for r in rows: print('  '.join(str(r[k]).ljust(width[k]) for k in keys), flush=True)

@@ -1,0 +1,59 @@
+"""What must hold of the repository as a whole: modules, notebooks, style and packages agree with one another."""
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+root = Path(__file__).parent.parent
+bin_dir = Path(sys.executable).parent
+
+
+def sh(*cmd, cwd=root, **env):
+    res = subprocess.run([str(o) for o in cmd], cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True)
+    assert res.returncode == 0, f'{cmd} failed in {cwd}\n{res.stdout[-4000:]}\n{res.stderr[-4000:]}'
+    return res.stdout
+
+
+def copy_tree(dest, *names):
+    "A copy of the named parts of the repository, so that no check writes into it"
+    for o in names:
+        src = root/o
+        if src.is_dir(): shutil.copytree(src, dest/o, ignore=shutil.ignore_patterns('__pycache__', '.ipynb_checkpoints', '*.egg-info'))
+        else: shutil.copy(src, dest/o)
+    return dest
+
+
+def same(a, b, pattern):
+    "Fails with the names of files below `a` and `b` that differ"
+    names = {o.relative_to(d) for d in (a, b) for o in d.rglob(pattern) if '__pycache__' not in o.parts and '.ipynb_checkpoints' not in o.parts}
+    diff = [str(o) for o in sorted(names) if not ((a/o).exists() and (b/o).exists() and (a/o).read_bytes() == (b/o).read_bytes())]
+    assert not diff, f'differ from what nbdev makes of them: {diff}'
+
+
+def test_modules_are_exported(tmp_path):
+    copy_tree(tmp_path, 'nbs', 'fastjpeg', 'pyproject.toml', 'settings.ini')
+    sh(bin_dir/'nbdev-export', cwd=tmp_path)
+    same(root/'fastjpeg', tmp_path/'fastjpeg', '*.py')
+
+
+def test_notebooks_are_clean(tmp_path):
+    copy_tree(tmp_path, 'nbs', 'fastjpeg', 'pyproject.toml', 'settings.ini')
+    sh(bin_dir/'nbdev-clean', cwd=tmp_path)
+    same(root/'nbs', tmp_path/'nbs', '*.ipynb')
+
+
+def test_ruff(): sh(sys.executable, '-m', 'ruff', 'check', '--no-cache', '.')
+
+
+def test_wheel_from_sdist_installs(tmp_path):
+    src = tmp_path/'src'
+    src.mkdir()
+    copy_tree(src, 'fastjpeg', 'setup.py', 'settings.ini', 'pyproject.toml', 'MANIFEST.in', 'README.md', 'LICENSE')
+    sh(sys.executable, '-m', 'build', '--no-isolation', '--outdir', tmp_path/'dist', src)       # the sdist, and the wheel from it
+    wheel, = (tmp_path/'dist').glob('*.whl')
+    sh(sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '--target', tmp_path/'site', wheel)
+    modules = [o.relative_to(root).with_suffix('').as_posix().replace('/', '.').removesuffix('.__init__') for o in (root/'fastjpeg').rglob('*.py')]
+    code = f'import importlib, fastjpeg; [importlib.import_module(o) for o in {modules}]; print(fastjpeg.__file__, fastjpeg.__version__)'
+    out = sh(sys.executable, '-W', 'ignore', '-c', code, cwd=tmp_path, PYTHONPATH=str(tmp_path/'site'))
+    assert str(tmp_path/'site') in out, out

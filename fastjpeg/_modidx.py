@@ -5,4 +5,8 @@ d = { 'settings': { 'branch': 'main',
                 'doc_host': 'https://fastjpeg.github.io',
                 'git_url': 'https://github.com/fastjpeg/fastjpeg',
                 'lib_path': 'fastjpeg'},
-  'syms': {}}
+  'syms': { 'fastjpeg.datasets': { 'fastjpeg.datasets._coloured_noise': ('datasets.html#_coloured_noise', 'fastjpeg/datasets.py'),
+                                   'fastjpeg.datasets._coo': ('datasets.html#_coo', 'fastjpeg/datasets.py'),
+                                   'fastjpeg.datasets.coo_calls': ('datasets.html#coo_calls', 'fastjpeg/datasets.py'),
+                                   'fastjpeg.datasets.data_path': ('datasets.html#data_path', 'fastjpeg/datasets.py'),
+                                   'fastjpeg.datasets.example_photos': ('datasets.html#example_photos', 'fastjpeg/datasets.py')}}}

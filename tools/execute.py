@@ -37,6 +37,7 @@ if __name__ == '__main__':
     p.add_argument('--flags', default='', help='nbdev test flags to run too, such as "slow cuda"')
     args = p.parse_args()
     os.environ.update(PYTHONWARNINGS='ignore', IN_TEST='1', OMP_WAIT_POLICY='PASSIVE')
+    os.environ.pop('MPLBACKEND', None)      # figures go into the notebook
     for nb in args.notebooks:
         print(nb, end=' ', flush=True)
         try: execute(nb, args.flags.split())

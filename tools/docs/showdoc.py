@@ -5,6 +5,7 @@ import ast
 import inspect
 import re
 from importlib import import_module
+from inspect import Parameter
 
 from fastcore.basics import isinstance_str
 from fastcore.docments import DocmentText, ShowDocRenderer
@@ -12,7 +13,7 @@ from nbdev.config import get_config
 from nbdev.doclinks import NbdevLookup
 from nbdev.process import Processor
 
-empty = inspect.Parameter.empty
+empty = Parameter.empty
 
 
 def short(text):
@@ -47,7 +48,7 @@ class SymbolDoc(ShowDocRenderer):
     "The documentation of one symbol; the text of its heading is also the anchor that nbdev's index gives for it"
     def signature(self):
         "Name, parameters and return type; one parameter a line where they do not fit in one"
-        params = [short(o).replace(':NoneType', '') for o, _ in self.dm.params]
+        params = [short(o).replace(':NoneType', '').replace(' | ', '|') for o, _ in self.dm.params]
         result = type_name(self.dm.dm['return'].anno)
         end = f') -> {short(result)}' if result else ')'
         line = f'{self.nm}({", ".join(params)}{end}'
@@ -56,11 +57,12 @@ class SymbolDoc(ShowDocRenderer):
     def table(self):
         "Name, type, default and details of each parameter, and of the result; nothing where no docment says anything"
         if not self.dm.has_docment: return ''
-        head = row('', '**Type**', '**Default**', '**Details**') + '\n| --- | --- | --- | --- |'
         def default(o): return '' if o is empty else f'`{short(getattr(o, "__name__", repr(o)))}`'
-        rows = [row('**Returns**' if name == 'return' else f'`{name}`', type_links(p.anno), default(p.default), p.docment or '')
-                for name, p in self.dm.dm.items() if name != 'return' or p.anno is not empty or p.docment]
-        return '\n'.join([head, *rows])
+        rows = [row('', '**Type**', '**Default**', '**Details**'), row(*['---'] * 4)]
+        for name, p in self.dm.dm.items():
+            if p.docment or name != 'return' and p.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD) or type_name(p.anno):
+                rows.append(row('**Returns**' if name == 'return' else f'`{name}`', type_links(p.anno), default(p.default), p.docment or ''))
+        return '\n'.join(rows)
 
     def _repr_markdown_(self):
         source = source_url(self.sym, self.fn)

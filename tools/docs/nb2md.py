@@ -4,6 +4,7 @@ import hashlib
 import re
 from functools import cached_property
 from pathlib import Path
+from textwrap import dedent
 
 from fastcore.xtras import clean_cli_output
 from nbdev.config import get_config, nbpath2html
@@ -121,7 +122,7 @@ class Markdown:
         "Saved HTML without its styles and scripts, which the site has for all pages, and with embedded sounds and images as files"
         html = re.sub(r'<(style|script)\b.*?</\1>', '', html, flags=re.S)
         html = re.sub(r'data:\w+/([\w+-]+);base64,([\w+/=\s]+)', lambda m: self.file(base64.b64decode(m[2]), m[1]), html)
-        return self.raw('\n'.join(o for o in html.splitlines() if o.strip())) if html.strip() else ''
+        return self.raw(dedent('\n'.join(o for o in html.splitlines() if o.strip()))) if html.strip() else ''
 
     def text(self, md):
         "Markdown of the author's, with its callouts and links rewritten"

@@ -17,8 +17,9 @@ empty = Parameter.empty
 
 
 def short(text):
-    "`torch.nn.Module` as `Module`: the link behind a type says where it comes from"
-    return re.sub(r"(?<!['\"\w.])(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])", '', text)
+    "`torch.nn.Module` as `Module`: the link behind a type says where it comes from; and a member of an enumeration as it is written in code"
+    text = re.sub(r'<([\w.]+): [^<>]*>', r'\1', text)
+    return re.sub(r"(?<!['\"\w.])(?:[a-z_]\w*\.)+(?=[A-Za-z_])", '', text)
 
 
 def type_name(anno):
@@ -54,15 +55,19 @@ class SymbolDoc(ShowDocRenderer):
         line = f'{self.nm}({", ".join(params)}{end}'
         return line if len(line) <= 88 else f'{self.nm}(\n    ' + ',\n    '.join(params) + f'\n{end}'
 
-    def table(self):
-        "Name, type, default and details of each parameter, and of the result; nothing where no docment says anything"
-        if not self.dm.has_docment: return ''
-        def default(o): return '' if o is empty else f'`{short(getattr(o, "__name__", repr(o)))}`'
-        rows = [row('', '**Type**', '**Default**', '**Details**'), row(*['---'] * 4)]
+    def rows(self):
+        "Name, type, default and details of each parameter, then of the result; those of which nothing is said are in the signature only"
         for name, p in self.dm.dm.items():
-            if p.docment or name != 'return' and p.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD) or type_name(p.anno):
-                rows.append(row('**Returns**' if name == 'return' else f'`{name}`', type_links(p.anno), default(p.default), p.docment or ''))
-        return '\n'.join(rows)
+            default = '' if p.default is empty else f'`{short(getattr(p.default, "__name__", repr(p.default)))}`'
+            cells = type_links(p.anno), default, p.docment or ''
+            if any(cells): yield '**Returns**' if name == 'return' else f'`{name}`', *cells
+
+    def table(self):
+        "The parameters as a table without empty columns; nothing where no docment says anything"
+        if not self.dm.has_docment: return ''
+        table = zip(('', '**Type**', '**Default**', '**Details**'), *self.rows())
+        head, *rows = zip(*(column for column in table if any(column[1:])))
+        return '\n'.join([row(*head), row(*['---'] * len(head)), *(row(*o) for o in rows)])
 
     def _repr_markdown_(self):
         source = source_url(self.sym, self.fn)

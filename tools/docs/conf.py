@@ -5,6 +5,7 @@ cfg = get_config()
 project = cfg.lib_name
 extensions = ['myst_parser', 'sphinx.ext.githubpages', 'tools.docs.svgmath']
 html_math_renderer = 'svg'
+smartquotes = False                 # 'constant' in a sentence is code
 suppress_warnings = ['myst.header', 'misc.highlighting_failure']        # a symbol's heading may skip a level; a cell may hold shell commands
 
 # Notebooks are plain Markdown: of MyST's own syntax only what nb2md writes is on

@@ -65,8 +65,8 @@ class SymbolDoc(ShowDocRenderer):
     def table(self):
         "The parameters as a table without empty columns; nothing where no docment says anything"
         if not self.dm.has_docment: return ''
-        table = zip(('', '**Type**', '**Default**', '**Details**'), *self.rows())
-        head, *rows = zip(*(column for column in table if any(column[1:])))
+        table = zip(('', '**Type**', '**Default**', '**Details**'), *self.rows(), strict=True)
+        head, *rows = zip(*(column for column in table if any(column[1:])), strict=True)
         return '\n'.join([row(*head), row(*['---'] * len(head)), *(row(*o) for o in rows)])
 
     def _repr_markdown_(self):

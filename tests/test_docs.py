@@ -33,7 +33,8 @@ def notebook(tmp_path):
 def test_markdown(notebook, tmp_path):
     md = Markdown([notebook], tmp_path, pages='https://x/').convert(notebook)
     assert (notebook.page, notebook.title, notebook.lead) == ('tutorial.x', 'Title', 'Lead')
-    for o in ('(https://x/audio.core.html#tensoraudio.create)', '[`torch.stft`](https://', '> [!NOTE]\n> **Mind**', '```python\nshown = 1', '```text\n100%\n```', 'silent'): assert o in md
+    for o in ('(https://x/audio.core.html#tensoraudio.create)', '[`torch.stft`](https://', '> [!NOTE]\n> **Mind**', '```python\nshown = 1',
+              '```text\n100%\n```', 'silent'): assert o in md
     for o in ('secret', 'hidden', 'unseen', 'a warning', '#|', '10%\r', 'style', 'base64'): assert o not in md
     file, = (tmp_path/'_files').iterdir()
     assert file.read_bytes() == b'RIFF' and f'src="_files/{file.name}"' in md

@@ -18,7 +18,7 @@ mimes = ['text/html', 'text/markdown', 'image/svg+xml', 'image/png', 'image/jpeg
 suffixes = {'svg+xml': 'svg', 'jpeg': 'jpg', 'x-wav': 'wav', 'mpeg': 'mp3'}
 fence_re = re.compile(r'(^ *```.*?^ *```[^\S\n]*$)', flags=re.M | re.S)
 callout_re = re.compile(r'^(:{3,})\s*\{\.callout-(\w+)([^}\n]*)\}\n(.*?)\n\1[^\S\n]*$', flags=re.M | re.S)
-symbol_re = re.compile(r'^#+ .*|\[[^\]\n]*\]\([^)\n]*\)|(?<!`)`([^`\s]+?)(?:\(\))?`(?!`)', flags=re.M)      # first what holds no symbol to link: headings and links
+symbol_re = re.compile(r'^#+ .*|\[[^\]\n]*\]\([^)\n]*\)|(?<!`)`([^`\s]+?)(?:\(\))?`(?!`)', flags=re.M)      # headings and links stay as they are
 link_re = re.compile(r'(\]\(|^\[[^\]\n]+\]:\s*)([^)\s]+)', flags=re.M)
 heading_re = re.compile(r'^#{1,6}\s+(.+?)\s*$', flags=re.M)
 
@@ -50,12 +50,13 @@ def fenced(text, info='', options=''):
 
 
 class Notebook:
-    "A notebook as nbdev shows it: directives obeyed, `show_doc` answered, symbols linked"
+    "A notebook as nbdev shows it: its directives obeyed, `show_doc` answered"
     def __init__(self, path):
         self.path, self.page = Path(path), nbpath2html(Path(path).name).stem
         procs = [add_show_docs, hide_line, filter_stream_, rm_header_dash, ShowDocs, rm_export, clean_magics, hide_, mv_exports]
         self.cells = NBProcessor(path, procs=procs, process=True).nb.cells
-        if not self.cells or self.cells[0].cell_type != 'markdown' or not self.cells[0].source.startswith('# '): raise ValueError('the first cell must begin with "# Title"')
+        first = next(iter(self.cells), None)
+        if not first or first.cell_type != 'markdown' or not first.source.startswith('# '): raise ValueError('the first cell must begin with "# Title"')
 
     @property
     def title(self): return heading_re.match(self.cells[0].source)[1]
@@ -138,8 +139,9 @@ class Markdown:
     def link(self, target):
         "Where a link that the author wrote leads in this format"
         path, _, anchor = target.partition('#')
+        if not path: return f'#{anchor.lower()}'
         if path.endswith('.ipynb'): return self.href(nbpath2html(path).stem, anchor.lower())
-        if target.startswith(self.site): return self.symbol(path.removeprefix(self.site).removesuffix('.html'), anchor)
+        if target.startswith(self.site): return self.symbol(path.removeprefix(self.site).removesuffix('.html') or 'index', anchor)
         if re.search(r'\.(png|jpe?g|svg|gif)$', path) and '://' not in path: return self.image(path)
         return target
 

@@ -14,6 +14,7 @@ from nbdev.doclinks import NbdevLookup
 from nbdev.process import Processor
 
 empty = Parameter.empty
+dispatched = 'encodes', 'decodes', 'setups'      # such a function, added to a fastai transform, is that transform's; its name alone says nothing
 
 
 def short(text):
@@ -101,5 +102,5 @@ class ShowDocs(Processor):
         exec(compile(ast.Module(imports, []), self.nb.path_, 'exec'), self.names)
         calls = [o.value for o in trees if isinstance(o, ast.Expr) and ast.unparse(o).startswith('show_doc(')]
         if not calls: return
-        docs = [eval(ast.unparse(o), {**self.names, 'show_doc': show_doc}) for o in calls]
+        docs = [eval(ast.unparse(o), {**self.names, 'show_doc': show_doc}) for o in calls if ast.unparse(o.args[0]) not in dispatched]
         cell.cell_type, cell.source = 'markdown', '\n\n'.join(docs)

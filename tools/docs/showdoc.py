@@ -54,7 +54,7 @@ class SymbolDoc(ShowDocRenderer):
         result = type_name(self.dm.dm['return'].anno)
         end = f') -> {short(result)}' if result else ')'
         line = f'{self.nm}({", ".join(params)}{end}'
-        return line if len(line) <= 88 else f'{self.nm}(\n    ' + ',\n    '.join(params) + f'\n{end}'
+        return line if len(line) <= 80 else f'{self.nm}(\n    ' + ',\n    '.join(params) + f'\n{end}'
 
     def rows(self):
         "Name, type, default and details of each parameter, then of the result; those of which nothing is said are in the signature only"

@@ -51,7 +51,7 @@ def with_values(self:TensorSpec,
     "Other values on the same axes"
     return TensorSpec(x, self.sr, self.hop_length, self.freqs, self.scale, unit or self.unit, lengths=self.lengths)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #f8d84d7a
+# %% ../../nbs/11_audio.spectrogram.ipynb #38db4d66
 @patch
 def show(self:TensorSpec,
     ctx=None,        # Axes to draw into; a new figure if `None`
@@ -68,6 +68,7 @@ def show(self:TensorSpec,
     if self.unit in ('complex', 'magnitude', 'power'): x = (librosa.power_to_db if self.unit == 'power' else librosa.amplitude_to_db)(np.abs(x), ref=np.max)
     label = {'coefficient': ''}.get(self.unit, 'dB')
     y_axis = {'hz': 'linear', 'mel': 'mel'}.get(self.scale)
+    if self.unit != 'coefficient': kwargs = {'cmap': 'magma', **kwargs}
     mesh = librosa.display.specshow(x, x_coords=self.times, y_coords=self.freqs, x_axis='time', y_axis=y_axis, ax=ctx, shading='nearest', **kwargs)
     ctx.set(xlabel='Time (s)', ylabel='Hz' if y_axis else 'coefficient')
     ctx.xaxis.set_major_locator(plt.MaxNLocator(4))

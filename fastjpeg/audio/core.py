@@ -98,10 +98,17 @@ def resample(
     if sr == new_sr or not x.shape[-1]: return x
     return np.ascontiguousarray(soxr.resample(x.T, sr, new_sr, quality='HQ').T)
 
-# %% ../../nbs/10_audio.core.ipynb #ba56bed4
+# %% ../../nbs/10_audio.core.ipynb #70686e70
 class TensorSignal(TensorBase):
     "A tensor whose last axis is time. Keeps its attributes; in a batch of padded items, `lengths` (batch) are their true lengths along that axis, else `None`"
     lengths = None
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        res = super().__torch_function__(func, types, args, kwargs)
+        for r in res if isinstance(res, (tuple, list)) else (res,):     # fastai looks at the first tensor among the arguments only: `where(mask, x, y)`, `1.*t + x`
+            if isinstance(r, TensorSignal) and not r.__dict__: r.set_meta(next((a for a in args if type(a) is type(r) and a.__dict__), None), as_copy=True)
+        return res
 
     def clone(self, *, memory_format=torch.preserve_format):
         res = super().clone(memory_format=memory_format)

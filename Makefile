@@ -16,7 +16,7 @@ export MPLBACKEND      := agg
 .PHONY: demo test docs bench clean
 
 demo: $(VENV)/.package
-	@$(BIN)/fastjpeg_demo $(if $(DATA),--data '$(DATA)') $(if $(LABEL),--label '$(subst $$,$$$$,$(LABEL))') $(if $(OUT),--out '$(OUT)')
+	@$(BIN)/fastjpeg_demo $(if $(DATA),--data '$(DATA)') $(if $(value LABEL),--label '$(value LABEL)')
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(TESTS)

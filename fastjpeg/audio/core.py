@@ -127,10 +127,14 @@ class TensorSignal(TensorBase):
 
     def __iter__(self): return (self[i] for i in range(len(self)))
 
-# %% ../../nbs/10_audio.core.ipynb #c23a133f
+# %% ../../nbs/10_audio.core.ipynb #29ae4f76
 class TensorAudio(TensorSignal):
     "A waveform, (channels, samples) or (batch, channels, samples), float32 with full scale [-1,1], and its sample rate `sr` in Hz"
-    def __new__(cls, x, sr=None, **kwargs):
+    def __new__(cls,
+        x:Tensor|np.ndarray, # (samples,), (channels, samples) or (batch, channels, samples), floating-point
+        sr:int=None,         # Sample rate (Hz); that of `x` if it is a `TensorAudio`
+        **kwargs
+    ):
         sr = getattr(x, 'sr', None) if sr is None else sr
         if sr is None or sr <= 0: raise ValueError(f'a waveform needs its sample rate in Hz: TensorAudio(x, sr=...), got sr={sr}')
         x = torch.as_tensor(x)

@@ -25,11 +25,11 @@ from .qtables import QTables, check_quality, standard_tables
 # %% ../../nbs/21_jpeg.codec.ipynb #f771ac1b
 SUBSAMPLING = {'4:4:4': (1, 1), '4:2:2': (2, 1), '4:2:0': (2, 2)} # how many pixels share one colour sample, across and down
 
-# %% ../../nbs/21_jpeg.codec.ipynb #239a03d1
+# %% ../../nbs/21_jpeg.codec.ipynb #471da3f4
 def _mix(
     x:Tensor,      # (batch, 3, height, width) float32, levels 0..255
     weights:tuple, # Of red, green, blue and of 1, in units of 2^-16
-    out:Tensor     # (batch, height, width) float32 to write to; may be the red of `x`
+    out:Tensor     # (batch, height, width) float32 to write to
 )->Tensor:         # `out`, whole numbers
     "A weighted sum, rounded down; all of it fits the 24 bits of float32"
     (r, g, b), (wr, wg, wb, one) = x.unbind(1), (o/2**16 for o in weights)
@@ -67,17 +67,18 @@ def _weights(
             rgb=torch.tensor([[1, 1, 1], [0, -22554/2**16, 116130/2**16], [91881/2**16, -46802/2**16, 0]]))
     return SimpleNamespace(**{k: v.to(device) for k, v in vars(w).items()})
 
-# %% ../../nbs/21_jpeg.codec.ipynb #68e5b402
+# %% ../../nbs/21_jpeg.codec.ipynb #6c925878
 def _ceil(a, b): return -(-a//b)
 
-def _pad(
-    x:Tensor, # (..., height, width)
-    h:int,    # Height to reach
-    w:int     # Width to reach
-)->Tensor:    # (..., h, w), contiguous
-    "Repeat the last row and column"
-    dh, dw = h-x.shape[-2], w-x.shape[-1]
-    return F.pad(x, (0, dw, 0, dh), mode='replicate') if dh or dw else x
+def _extend_(
+    x:Tensor, # (..., height, width); overwritten
+    h:int,    # Rows that are there
+    w:int     # Columns that are there
+)->Tensor:    # `x`
+    "Repeat the last column and the last row to the end"
+    if w < x.shape[-1]: x[..., :h, w:] = x[..., :h, w-1:w]
+    if h < x.shape[-2]: x[..., h:, :] = x[..., h-1:h, :]
+    return x
 
 # %% ../../nbs/21_jpeg.codec.ipynb #c36dfd1b
 def _alternate(
@@ -89,33 +90,54 @@ def _alternate(
     "The two roundings that libjpeg alternates between, lest it favour one direction"
     return torch.tensor([a, b], dtype=torch.float32, device=device).repeat(_ceil(n, 2))[:n]
 
-# %% ../../nbs/21_jpeg.codec.ipynb #018461b3
+# %% ../../nbs/21_jpeg.codec.ipynb #9ab3e09f
 def subsample(
-    c:Tensor, # (batch, height, width) float32 whole numbers; sizes are multiples of `v` and `h`
-    h:int,    # 1 or 2 columns become one
-    v:int     # 1 or 2 rows become one
-)->Tensor:    # (batch, height/v, width/h)
+    c:Tensor,  # (batch, height, width) float32 whole numbers; sizes are multiples of `v` and `h`; overwritten
+    h:int,     # 1 or 2 columns become one
+    v:int,     # 1 or 2 rows become one
+    out:Tensor # (batch, height/v, width/h) to write to
+)->Tensor:     # `out`
     "Mean of `h*v` neighbours, rounded up or down by turns (`jcsample.c`)"
-    if v == 2: c = c[..., 0::2, :]+c[..., 1::2, :]
-    if h == 1: return c
-    rounding = _alternate(*((1/4, 2/4) if v == 2 else (0, 1/2)), c.shape[-1]//2, c.device)
-    return (c[..., 0::2]+c[..., 1::2]).mul_(1/(h*v)).add_(rounding).floor_()
+    if h == 1: return out.copy_(c)
+    if v == 2: c = c[..., 0::2, :].add_(c[..., 1::2, :])
+    rounding = _alternate(*((1/4, 2/4) if v == 2 else (0, 1/2)), out.shape[-1], out.device)
+    return torch.add(c[..., 0::2], c[..., 1::2], out=out).mul_(1/(h*v)).add_(rounding).floor_()
 
-# %% ../../nbs/21_jpeg.codec.ipynb #56669927
-def _split(
-    x:Tensor, # (batch, 1 or 3, height, width) float32, levels 0..255; overwritten
-    sub:str   # A key of `SUBSAMPLING`
-)->list:      # Y, or Y and (Cb, Cr): (batch, 1 or 2, multiple of 8, multiple of 8), minus 128, contiguous
-    "Pixels to planes of whole blocks"
-    (h, v), (H, W) = SUBSAMPLING[sub], x.shape[-2:]
-    if x.shape[1] == 1: return [_pad(x.sub_(128), 8*_ceil(H, 8), 8*_ceil(W, 8))]
-    y, tmp = x.new_empty(2, len(x), H, W)
-    c = x.new_empty(len(x), 2, 8*_ceil(H, 8*v), 8*_ceil(W, 8*h))
-    _mix(x, _Y, y)
-    for i, o in enumerate((_mix(x, _CB, tmp), _mix(x, _CR, x[:, 0]))):
-        o = subsample(_pad(o, v*_ceil(H, v), h*c.shape[3]), h, v)     # columns are repeated before the mean,
-        c[:, i] = _pad(o, *c.shape[2:])                                 # rows (but one) after it
-    return [_pad(y, 8*_ceil(H, 8), 8*_ceil(W, 8))[:, None], c]
+# %% ../../nbs/21_jpeg.codec.ipynb #9383af04
+def _workspace(
+    shape:tuple, # (batch, 1 or 3, height, width)
+    sub:str,     # A key of `SUBSAMPLING`
+    device:torch.device
+)->tuple:        # Levels (of `shape`), list of planes (batch, 1 or 2, multiple of 8, multiple of 8), scratch (1-d); float32
+    "All memory that a round trip needs, in one piece: what is asked for piecemeal, the system takes back, and fresh pages cost more than the arithmetic"
+    (h, v), (n, channels, H, W) = SUBSAMPLING[sub], shape
+    luma, chroma = (n, 1, 8*_ceil(H, 8), 8*_ceil(W, 8)), (n, 2, 8*_ceil(H, 8*v), 8*_ceil(W, 8*h))
+    shapes = [tuple(shape), luma] + ([chroma] if channels == 3 else [])
+    sizes = [math.prod(o) for o in shapes]
+    scratch = max(n*v*_ceil(H, v)*h*chroma[3], *sizes[1:])                          # one colour before it is subsampled, or one plane
+    *parts, tmp = torch.empty(sum(sizes)+scratch, device=device).split([*sizes, scratch])
+    levels, *planes = (p.view(o) for p, o in zip(parts, shapes))
+    return levels, planes, tmp
+
+# %% ../../nbs/21_jpeg.codec.ipynb #c427b76f
+def _split_(
+    levels:Tensor, # From `_workspace`
+    planes:list,   # From `_workspace`, to be filled
+    tmp:Tensor,    # From `_workspace`, overwritten
+    sub:str        # A key of `SUBSAMPLING`
+):
+    "Pixels to planes of whole blocks, minus 128"
+    (h, v), (H, W) = SUBSAMPLING[sub], levels.shape[-2:]
+    y = planes[0][:, 0, :H, :W]
+    if len(planes) == 1: torch.sub(levels[:, 0], 128, out=y)
+    else: _mix(levels, _Y, y)
+    _extend_(planes[0], H, W)
+    for weights, plane in zip((_CB, _CR), planes[1].unbind(1) if len(planes) > 1 else ()):
+        rows, shape = _ceil(H, v), (len(levels), v*_ceil(H, v), h*plane.shape[-1])
+        full = tmp[:math.prod(shape)].view(shape)
+        _mix(levels, weights, full[:, :H, :W])
+        subsample(_extend_(full, H, W), h, v, plane[:, :rows])      # columns are repeated before the mean,
+        _extend_(plane, rows, plane.shape[-1])                      # rows (but one) after it
 
 # %% ../../nbs/21_jpeg.codec.ipynb #f51836bd
 def _each(
@@ -188,7 +210,7 @@ def _double(
     torch.add(near.narrow(dim, 2, m), x.narrow(dim, 0, m), alpha=3, out=out[(*at, slice(1, None, 2))])
     return out
 
-# %% ../../nbs/21_jpeg.codec.ipynb #e12ed24d
+# %% ../../nbs/21_jpeg.codec.ipynb #48800d4c
 def upsample(
     c:Tensor,  # (batch, rows, columns) float32 whole numbers
     h:int,     # 1 or 2 times as many columns
@@ -199,14 +221,15 @@ def upsample(
     if h == 1: return out.copy_(c)
     H, W = out.shape[-2:]
     if c.shape[-1] <= 2: return out.copy_(c.repeat_interleave(h, -1).repeat_interleave(v, -2)[..., :H, :W])
+    c = c*(1/(4*v*v))
     if v == 2: c = _double(c, 1, H)
     _double(c, 2, W, out)
     rounding = _alternate(*((8/16, 7/16) if v == 2 else (1/4, 2/4)), W, out.device)
-    return out.mul_(1/(4*v*v)).add_(rounding).floor_()
+    return out.add_(rounding).floor_()
 
-# %% ../../nbs/21_jpeg.codec.ipynb #2bcd6852
+# %% ../../nbs/21_jpeg.codec.ipynb #2408ade3
 def _join(
-    planes:list, # What `idct_` left of the planes of `_split`; overwritten
+    planes:list, # What `idct_` left of the planes of `_split_`; overwritten
     sub:str,     # A key of `SUBSAMPLING`
     out:Tensor   # (batch, 1 or 3, height, width) float32 to write to
 )->Tensor:       # `out`: levels, not yet rounded down and clipped to 0..255
@@ -275,12 +298,13 @@ def _check_range(x:Tensor):
     if lo < -1e-4 or hi > 1+1e-4:
         raise ValueError(f'floating-point images must lie in [0,1], got [{lo:.4g}, {hi:.4g}]; divide by 255, or put JPEG before Normalize')
 
-# %% ../../nbs/21_jpeg.codec.ipynb #f8ecbdfa
-def _levels(
-    x:Tensor # (batch, channels, height, width) uint8, or floating point in [0,1]
-)->Tensor:   # New contiguous float32, whole numbers 0..255
-    levels = x.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
-    return levels if x.dtype == torch.uint8 else levels.mul_(255).round_()
+# %% ../../nbs/21_jpeg.codec.ipynb #f1ac3e78
+def _levels_(
+    x:Tensor,     # (batch, channels, height, width) uint8, or floating point in [0,1]
+    levels:Tensor # From `_workspace`, to be filled with whole numbers 0..255
+):
+    levels.copy_(x)
+    if x.dtype != torch.uint8: levels.mul_(255).round_()
 
 # %% ../../nbs/21_jpeg.codec.ipynb #eaee3a82
 @lru_cache
@@ -350,7 +374,7 @@ class Coefs:
     def to(self, device): # `Coefs` there
         return replace(self, luma=self.luma.to(device), chroma=None if self.chroma is None else self.chroma.to(device), qtables=self.qtables.to(device))
 
-# %% ../../nbs/21_jpeg.codec.ipynb #9c058fc1
+# %% ../../nbs/21_jpeg.codec.ipynb #1b0a858f
 def encode(
     x:Tensor,                # ([batch,] 1 or 3, height, width) uint8, or floating point in [0,1]
     qtables,                 # `QTables`, one per image in a list, or a tensor ([batch,] 2, 8, 8); fractions are rounded
@@ -360,8 +384,9 @@ def encode(
     x = _batch(x, subsampling)
     q = _tables(None, qtables, x).detach().round()
     with _exact(x.device):
-        planes = _split(_levels(x), subsampling)
-        tmp = planes[0].new_empty(max(p.numel() for p in planes))
+        levels, planes, tmp = _workspace(x.shape, subsampling, x.device)
+        _levels_(x, levels)
+        _split_(levels, planes, tmp, subsampling)
         planes = [quantise_(fdct_(p, tmp), t).to(torch.int16) for p, t in zip(planes, _per_plane(q))]
     return Coefs(planes[0], planes[1] if len(planes) > 1 else None, q, tuple(x.shape[-2:]), subsampling)
 
@@ -369,19 +394,18 @@ def encode(
 def _per_plane(q:Tensor): # (n, 1 or 3, 8, 8) -> the tables of luma, and those of chroma if any
     return (q[:, :1], q[:, 1:])
 
-# %% ../../nbs/21_jpeg.codec.ipynb #5870d678
+# %% ../../nbs/21_jpeg.codec.ipynb #82e3c118
 def decode(
     coefs:Coefs # From `encode`, or of a file that somebody else wrote
 )->Tensor:      # (batch, 1 or 3, height, width) uint8
     "The pixels that libjpeg-turbo would show"
+    channels = 1 if coefs.chroma is None else 3
     with _exact(coefs.luma.device):
-        planes = [p.to(torch.float32, copy=True, memory_format=torch.contiguous_format) for p in coefs.planes]
-        tmp = planes[0].new_empty(max(p.numel() for p in planes))
-        for p, q in zip(planes, _per_plane(coefs.qtables)):
-            _by_block(p).mul_(_tile(q, p))
+        levels, planes, tmp = _workspace((len(coefs), channels, *coefs.size), coefs.subsampling, coefs.luma.device)
+        for p, k, q in zip(planes, coefs.planes, _per_plane(coefs.qtables)):
+            _by_block(p.copy_(k)).mul_(_tile(q, p))
             idct_(p, tmp)
-        out = planes[0].new_empty(len(coefs), 1 if coefs.chroma is None else 3, *coefs.size)
-        return _join(planes, coefs.subsampling, out).clamp_(0, 255.5).to(torch.uint8)
+        return _join(planes, coefs.subsampling, levels).clamp_(0, 255.5).to(torch.uint8)
 
 # %% ../../nbs/21_jpeg.codec.ipynb #6bf10a54
 def _dct(x:Tensor): # float32 (..., height, width) -> the same, orthonormal DCT of each block, not rounded
@@ -394,13 +418,13 @@ def _idct(x:Tensor): # the inverse of `_dct`, and its transpose
     y = (x.reshape(-1, 16) @ w.rows_dct_t).view(-1, 8, x.shape[-1])
     return torch.bmm(_each(w.dct_t, y), y).view_as(x)
 
-# %% ../../nbs/21_jpeg.codec.ipynb #ab48d06d
+# %% ../../nbs/21_jpeg.codec.ipynb #79658211
 def _fold(
     g:Tensor, # Gradient of a padded tensor
-    n:int,    # Size before `_pad`
+    n:int,    # Size before `_extend_`
     dim:int
 )->Tensor:    # Size `n` along `dim`
-    "Transpose of `_pad`: what was repeated adds up in the last row or column"
+    "Transpose of `_extend_`: what was repeated adds up in the last row or column"
     if g.shape[dim] == n: return g
     out = g.narrow(dim, 0, n).clone()
     out.narrow(dim, n-1, 1).add_(g.narrow(dim, n, g.shape[dim]-n).sum(dim, keepdim=True))
@@ -449,13 +473,13 @@ def _join_t(
     planes = [g] if g.shape[1] == 1 else [g[:, :1], _upsample_t(g[:, 1:], h, v)]
     return [F.pad(p, (0, w-p.shape[3], 0, h-p.shape[2])) for p, (h, w) in zip(planes, sizes)]
 
-# %% ../../nbs/21_jpeg.codec.ipynb #505f57f9
+# %% ../../nbs/21_jpeg.codec.ipynb #c9373582
 def _split_t(
-    planes:list, # Gradients of the planes of `_split`
+    planes:list, # Gradients of the planes of `_split_`
     sub:str,
     size:tuple   # (height, width) of the image
 )->Tensor:       # (batch, 1 or 3, height, width)
-    "Transpose of `_split`, its roundings left out"
+    "Transpose of `_split_`, its roundings left out"
     (h, v), (H, W) = SUBSAMPLING[sub], size
     y = _fold(_fold(planes[0], H, 2), W, 3)
     if len(planes) == 1: return y
@@ -474,9 +498,9 @@ def _slopes(
     e = u-k
     return (3*e**2, k+e**3-3*e**2*u) if cubic else (None, -e)
 
-# %% ../../nbs/21_jpeg.codec.ipynb #5a0433cb
+# %% ../../nbs/21_jpeg.codec.ipynb #5543fec6
 def _requantise_(
-    p:Tensor,    # Plane of `_split`; overwritten with its pixels after JPEG
+    p:Tensor,    # Plane of `_split_`; overwritten with its pixels after JPEG
     q:Tensor,    # (1 or batch, channels, 8, 8)
     tmp:Tensor,  # For `fdct_`
     slopes       # What to take of c/q and its rounded value before they are gone
@@ -489,7 +513,7 @@ def _requantise_(
     idct_(z, tmp)
     return kept
 
-# %% ../../nbs/21_jpeg.codec.ipynb #1d185d85
+# %% ../../nbs/21_jpeg.codec.ipynb #aa477d18
 class _Jpeg(torch.autograd.Function):
     "The exact round trip, and a backward pass in closed form: with straight-through rounding the DCT and its inverse cancel"
     @staticmethod
@@ -497,9 +521,9 @@ class _Jpeg(torch.autograd.Function):
         need_x, need_q = ctx.needs_input_grad[:2]
         slopes = (lambda u, k: _slopes(u, k, cubic)) if need_q or cubic and need_x else None
         with _exact(x.device):
-            levels = _levels(x)
-            planes = _split(levels, sub)
-            tmp = levels.new_empty(max(p.numel() for p in planes))
+            levels, planes, tmp = _workspace(x.shape, sub, x.device)
+            _levels_(x, levels)
+            _split_(levels, planes, tmp, sub)
             kept = [_requantise_(p, t, tmp, slopes) for p, t in zip(planes, _per_plane(q.round()))]
             inside = [p.clamp(-128, 127) == p for p in planes] if need_x or need_q else []
             out = _join(planes, sub, out=levels)
@@ -507,7 +531,7 @@ class _Jpeg(torch.autograd.Function):
             ctx.save_for_backward(*inside, *(o for pair in kept for o in pair))
             ctx.sub, ctx.size, ctx.shared, ctx.dtypes = sub, x.shape[-2:], len(q) == 1, (x.dtype, q.dtype)
             if x.dtype == torch.uint8: return out.clamp_(0, 255.5).to(torch.uint8)
-            return out.floor_().clamp_(0, 255).div_(255).to(x.dtype)
+            return out.floor_().clamp_(0, 255).div(255).to(x.dtype)
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -159,17 +159,17 @@ def fdct_(
     cols.baddbmm_(_each(w.hi, y), y, beta=2**-9, alpha=2**-9).add_(.5).floor_()
     return x
 
-# %% ../../nbs/21_jpeg.codec.ipynb #b8da97ad
+# %% ../../nbs/21_jpeg.codec.ipynb #71cb3c5a
 def idct_(
     x:Tensor,  # (..., height, width) float32 whole numbers, dequantised coefficients, contiguous; overwritten
     tmp:Tensor # (at least as many numbers) float32, overwritten
-)->Tensor:     # `x`: pixels minus 128, whole numbers, not yet clipped
-    "Inverse DCT, bit for bit `jidctint.c`: columns, then rows, each rounded"
+)->Tensor:     # `x`: pixels minus 128, not yet rounded and clipped
+    "Inverse DCT, bit for bit `jidctint.c`: columns, rounded, then rows"
     w, cols, tmp = _weights(x.device), x.view(-1, 8, x.shape[-1]), tmp[:x.numel()]
     y = torch.bmm(_each(w.lo_t, cols), cols, out=tmp.view_as(cols)).floor_()
     y = y.baddbmm_(_each(w.hi_t, cols), cols, beta=2**-5, alpha=2**-5).add_(.5).floor_().view(-1, 16)
     rows = torch.mm(y, w.rows_lo, out=x.view(-1, 16)).floor_()
-    rows.addmm_(y, w.rows_hi, beta=2**-12, alpha=2**-12).add_(.5).floor_()
+    rows.addmm_(y, w.rows_hi, beta=2**-12, alpha=2**-12)
     return x
 
 # %% ../../nbs/21_jpeg.codec.ipynb #ac3c2385
@@ -227,7 +227,11 @@ def upsample(
     rounding = _alternate(*((8/16, 7/16) if v == 2 else (1/4, 2/4)), W, out.device)
     return out.add_(rounding).floor_()
 
-# %% ../../nbs/21_jpeg.codec.ipynb #2408ade3
+# %% ../../nbs/21_jpeg.codec.ipynb #ab4f67ba
+def _clip_(x:Tensor): # float32 pixels minus 128; overwritten
+    return x.add_(.5).floor_().clamp_(-128, 127)
+
+# %% ../../nbs/21_jpeg.codec.ipynb #8b7f9907
 def _join(
     planes:list, # What `idct_` left of the planes of `_split_`; overwritten
     sub:str,     # A key of `SUBSAMPLING`
@@ -235,9 +239,9 @@ def _join(
 )->Tensor:       # `out`: levels, not yet rounded down and clipped to 0..255
     "Planes to pixels (`jdcolor.c`)"
     (h, v), (H, W) = SUBSAMPLING[sub], out.shape[-2:]
-    y = planes[0][..., :H, :W].clamp_(-128, 127)
+    y = _clip_(planes[0][..., :H, :W])
     if len(planes) == 1: return torch.add(y, 128, out=out)
-    y, c = y[:, 0].add_(128.5), planes[1][..., :_ceil(H, v), :_ceil(W, h)].clamp_(-128, 127)
+    y, c = y[:, 0].add_(128.5), _clip_(planes[1][..., :_ceil(H, v), :_ceil(W, h)])
     r, g, b = out.unbind(1)
     upsample(c[:, 0], h, v, b)
     upsample(c[:, 1], h, v, r)
@@ -513,7 +517,11 @@ def _requantise_(
     idct_(z, tmp)
     return kept
 
-# %% ../../nbs/21_jpeg.codec.ipynb #aa477d18
+# %% ../../nbs/21_jpeg.codec.ipynb #57e6cef6
+def _within(x:Tensor, lo:float, hi:float): # bool, where clipping to [lo,hi] lets gradients pass
+    return (x >= lo) & (x <= hi)
+
+# %% ../../nbs/21_jpeg.codec.ipynb #19875afe
 class _Jpeg(torch.autograd.Function):
     "The exact round trip, and a backward pass in closed form: with straight-through rounding the DCT and its inverse cancel"
     @staticmethod
@@ -525,9 +533,9 @@ class _Jpeg(torch.autograd.Function):
             _levels_(x, levels)
             _split_(levels, planes, tmp, sub)
             kept = [_requantise_(p, t, tmp, slopes) for p, t in zip(planes, _per_plane(q.round()))]
-            inside = [p.clamp(-128, 127) == p for p in planes] if need_x or need_q else []
+            inside = [_within(p, -128, 127) for p in planes] if need_x or need_q else []
             out = _join(planes, sub, out=levels)
-            if inside: inside.append((out >= 0) & (out < 256))
+            if inside: inside.append(_within(out, .5, 255.5) if len(planes) > 1 else inside[0][..., :x.shape[2], :x.shape[3]])
             ctx.save_for_backward(*inside, *(o for pair in kept for o in pair))
             ctx.sub, ctx.size, ctx.shared, ctx.dtypes = sub, x.shape[-2:], len(q) == 1, (x.dtype, q.dtype)
             if x.dtype == torch.uint8: return out.clamp_(0, 255.5).to(torch.uint8)

@@ -378,13 +378,14 @@ class Coefs:
     def to(self, device): # `Coefs` there
         return replace(self, luma=self.luma.to(device), chroma=None if self.chroma is None else self.chroma.to(device), qtables=self.qtables.to(device))
 
-# %% ../../nbs/21_jpeg.codec.ipynb #1b0a858f
+# %% ../../nbs/21_jpeg.codec.ipynb #85306806
 def encode(
     x:Tensor,                # ([batch,] 1 or 3, height, width) uint8, or floating point in [0,1]
     qtables,                 # `QTables`, one per image in a list, or a tensor ([batch,] 2, 8, 8); fractions are rounded
-    subsampling:str='4:2:0'  # '4:4:4', '4:2:2' or '4:2:0'
+    subsampling:str=None     # '4:4:4', '4:2:2' or '4:2:0'; like Pillow, '4:2:0' for colour and '4:4:4' for gray if `None`
 )->Coefs:                    # Batched, on the device of `x`
     "The numbers that libjpeg-turbo would write for these images"
+    if subsampling is None: subsampling = '4:4:4' if isinstance(x, Tensor) and x.ndim > 2 and x.shape[-3] == 1 else '4:2:0'
     x = _batch(x, subsampling)
     q = _tables(None, qtables, x).detach().round()
     with _exact(x.device):

@@ -560,13 +560,13 @@ class _Jpeg(torch.autograd.Function):
             if ctx.shared and gq is not None: gq = gq.sum(0, keepdim=True)
         return gx, gq, None, None
 
-# %% ../../nbs/21_jpeg.codec.ipynb #973b3cac
+# %% ../../nbs/21_jpeg.codec.ipynb #258d3fd0
 def jpeg(
     x:Tensor,                # ([batch,] 1 or 3, height, width) uint8, or floating point in [0,1]
     quality=None,            # 1..100, or one per image in a list or tensor; 75 if neither this nor `qtables` is given
     qtables=None,            # `QTables`, one per image in a list, or a floating-point tensor ([batch,] 2, 8, 8); fractions are rounded
     subsampling:str='4:2:0', # '4:4:4', '4:2:2' or '4:2:0'
-    rounding:str='ste'       # How gradients pass the rounding: 'ste' straight through, 'cubic' as in Shin & Rinard 2017
+    rounding:str='ste'       # How gradients pass the rounding: 'ste' straight through, 'cubic' as in Shin & Song 2017
 )->Tensor:                   # Shape and type of `x`
     "Images as they come back from a JPEG file, with gradients to `x` and to a tensor of tables"
     if rounding not in ('ste', 'cubic'): raise ValueError(f"rounding must be 'ste' or 'cubic', got {rounding!r}")

@@ -328,26 +328,28 @@ class _Spectrum(torch.autograd.Function):
         with torch.autocast(grads[0].device.type, enabled=False):
             return (_split_t([_idct(g) for g in grads], ctx.sub, ctx.size)*255).to(ctx.dtype), None
 
-# %% ../../nbs/22_jpeg.rate.ipynb #655ce725
+# %% ../../nbs/22_jpeg.rate.ipynb #8797d815
 def _features(
     planes:tuple, # From `_Spectrum`
     q:Tensor,     # (1 or batch, 1 or 3, 8, 8) float32
     sub:str       # A key of `SUBSAMPLING`
-)->Tensor:        # (batch, 4)
-    "Of what the smooth rate is a weighted sum: log2(1+|c/q|) of AC, its rises along the zigzag, the same of the steps of DC, and the number of blocks"
+)->Tensor:        # (batch, 3)
+    "Of what the smooth rate is a weighted sum: log2(1+|c/q|) of AC and its rises along the zigzag, the same logarithm of the steps of DC, and the number of blocks"
     log2 = lambda o: o.abs().log1p()/math.log(2)
     total = lambda o: o.flatten(1).sum(1)
     out = 0
     for i, (c, t) in enumerate(zip(planes, _per_plane(q))):
         u = (_by_block(c)/_tile(t, c)).unflatten(4, (-1, 8)).transpose(3, 4).flatten(4)                 # batch, channel, row, column, 64
         dc = [o.flatten(1) for o in u[..., 0].unbind(1)]
-        steps = [_dc_steps(*_in_mcus(u[:, 0, ..., 0], *SUBSAMPLING[sub], *(o//8 for o in planes[1].shape[2:])))] if i == 0 and len(planes) > 1 else map(_dc_steps, dc)
+        mcus = i == 0 and len(planes) > 1
+        steps = [_dc_steps(*_in_mcus(u[:, 0, ..., 0], *SUBSAMPLING[sub], *(o//8 for o in planes[1].shape[2:])))] if mcus else [_dc_steps(o) for o in dc]
         ac = log2(u[..., ZIGZAG[1:].to(u.device)])
-        out = out+torch.stack([total(ac), total((ac[..., 1:]-ac[..., :-1]).relu()), sum(total(log2(o)) for o in steps), torch.full_like(ac[:, 0, 0, 0, 0], u[0, ..., 0].numel())], 1)
+        rises = (ac[..., 1:]-ac[..., :-1]).relu()
+        out = out+torch.stack([total(ac)+total(rises), sum(total(log2(o)) for o in steps), torch.full_like(total(ac), u[0, ..., 0].numel())], 1)
     return out
 
-# %% ../../nbs/22_jpeg.rate.ipynb #c554bcbe
-SMOOTH_WEIGHTS = (1.48, 4.53, 1.21, 1.48) # bits for each of the four features; fitted below
+# %% ../../nbs/22_jpeg.rate.ipynb #60b347eb
+SMOOTH_WEIGHTS = (2.19, 1., 2.07) # bits for each of the three features; the first and the last are fitted below
 
 # %% ../../nbs/22_jpeg.rate.ipynb #2643db82
 def smooth_rate(

@@ -6,7 +6,7 @@ BIN     := $(VENV)/bin
 META    := settings.ini setup.py pyproject.toml
 WORKERS ?= 2
 UV      := $(shell command -v uv 2>/dev/null)
-INSTALL := $(if $(UV),$(UV) pip install -q --python $(BIN)/python $(UVFLAGS),$(BIN)/python -m pip install -q)
+INSTALL := $(if $(UV),$(UV) pip install -q --python $(BIN)/python,$(BIN)/python -m pip install -q)
 
 # torch and numpy spin while they wait; on a busy machine that makes small operations many times slower
 export OMP_WAIT_POLICY := PASSIVE
@@ -16,10 +16,10 @@ export MPLBACKEND      := agg
 .PHONY: demo test docs bench clean
 
 demo: $(VENV)/.package
-	@$(BIN)/fastjpeg_demo $(if $(DATA),--data '$(DATA)') $(if $(LABEL),--label '$(subst $$,$$$$,$(LABEL))') $(if $(OUT),--out '$(OUT)')
+	@$(BIN)/fastjpeg_demo $(if $(DATA),--data '$(DATA)') $(if $(value LABEL),--label '$(value LABEL)')
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 docs: $(VENV)/.docs
 	$(BIN)/python -m tools.docs.build

@@ -4,6 +4,7 @@ Cells with an nbdev test flag (slow, cuda) or whose data is not here keep the ou
 A cell that fails stops the run; nothing is saved then."""
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from nbclient.exceptions import CellExecutionError
 from nbdev.clean import nbdev_clean
 
 from tools.cells import cells_to_run
+
+
+def belongs_on_page(output):
+    "Not what goes to stderr (warnings name local paths), nor the empty HTML that a finished progress bar leaves behind"
+    return output.get('name') != 'stderr' and output.get('data', {}).get('text/html') != ''
 
 
 def execute(path, flags=()):
@@ -25,8 +31,8 @@ def execute(path, flags=()):
     with client.setup_kernel():
         for i, cell in enumerate(nb.cells):
             if ids[i] in todo: client.execute_cell(cell, i)
-    for cell in nb.cells:       # warnings and logs on stderr name local paths and are no part of the page
-        if cell.cell_type == 'code': cell.outputs = [o for o in cell.outputs if o.get('name') != 'stderr']
+    for cell in nb.cells:
+        if cell.cell_type == 'code': cell.outputs = [] if re.search(r'^#\|\s*hide\s*$', cell.source, flags=re.M) else [o for o in cell.outputs if belongs_on_page(o)]
     nbformat.write(nb, path)
     nbdev_clean(str(path))
 

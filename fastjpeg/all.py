@@ -1,0 +1,2 @@
+"""The whole import story: `from fastai.vision.all import *`, then `from fastjpeg.all import *`"""
+from fastjpeg.audio.all import *

@@ -1,0 +1,187 @@
+"""Notebooks to Markdown, from their saved outputs: plain Markdown as GitHub shows it, and MyST for the site."""
+import base64
+import hashlib
+import re
+from functools import cached_property
+from pathlib import Path
+from textwrap import dedent
+
+from fastcore.xtras import clean_cli_output
+from nbdev.config import get_config, nbpath2html
+from nbdev.doclinks import NbdevLookup
+from nbdev.process import NBProcessor
+from nbdev.processors import add_show_docs, clean_magics, filter_stream_, hide_, hide_line, mv_exports, rm_export, rm_header_dash
+
+from tools.docs.showdoc import ShowDocs
+
+mimes = ['text/html', 'text/markdown', 'image/svg+xml', 'image/png', 'image/jpeg', 'text/latex', 'text/plain']     # the first that an output has is shown
+suffixes = {'svg+xml': 'svg', 'jpeg': 'jpg', 'x-wav': 'wav', 'mpeg': 'mp3'}
+fence_re = re.compile(r'(^ *```.*?^ *```[^\S\n]*$)', flags=re.M | re.S)
+callout_re = re.compile(r'^(:{3,})\s*\{\.callout-(\w+)([^}\n]*)\}\n(.*?)\n\1[^\S\n]*$', flags=re.M | re.S)
+symbol_re = re.compile(r'^#+ .*|\[[^\]\n]*\]\([^)\n]*\)|(?<!`)`([^`\s]+?)(?:\(\))?`(?!`)', flags=re.M)      # headings and links stay as they are
+link_re = re.compile(r'(\]\(|^\[[^\]\n]+\]:\s*)([^)\s]+)', flags=re.M)
+heading_re = re.compile(r'^#{1,6}\s+(.+?)\s*$', flags=re.M)
+
+
+def slug(heading):
+    "The anchor of a heading: a single word keeps its dots, as `TensorAudio.create` does in nbdev's index; the rest is GitHub's rule"
+    text = heading.lower().replace('`', '')
+    return text if ' ' not in text else re.sub(r'[^\w\- ]', '', text).replace(' ', '-')
+
+
+def outside_fences(func, md):
+    "`func` applied to all of `md` but its fenced code"
+    return ''.join(o if i % 2 else func(o) for i, o in enumerate(fence_re.split(md)))
+
+
+def link_symbols(md):
+    "Symbols in backticks linked to their documentation, wherever nbdev's indices say that it is"
+    lookup = NbdevLookup()
+    def link(m):
+        url = lookup.doc(m[1]) if m[1] else None
+        return f'[{m[0]}]({url})' if url else m[0]
+    return symbol_re.sub(link, md)
+
+
+def fenced(text, info='', options=''):
+    "`text` in a fence longer than any in it"
+    ticks = '`' * max(3, 1 + max(map(len, re.findall('`+', text)), default=0))
+    return f'{ticks}{info}\n{options}{text.rstrip()}\n{ticks}'
+
+
+class Notebook:
+    "A notebook as nbdev shows it: its directives obeyed, `show_doc` answered"
+    def __init__(self, path):
+        self.path, self.page = Path(path), nbpath2html(Path(path).name).stem
+        procs = [add_show_docs, hide_line, filter_stream_, rm_header_dash, ShowDocs, rm_export, clean_magics, hide_, mv_exports]
+        self.cells = NBProcessor(path, procs=procs, process=True).nb.cells
+        first = next(iter(self.cells), None)
+        if not first or first.cell_type != 'markdown' or not first.source.startswith('# '): raise ValueError('the first cell must begin with "# Title"')
+
+    @property
+    def title(self): return heading_re.match(self.cells[0].source)[1]
+
+    @property
+    def lead(self):
+        "The line after the title that begins with `>`: what the notebook is about"
+        found = re.search(r'\A#[^\n]+\n+> *([^\n]+)', self.cells[0].source)
+        return found[1] if found else ''
+
+    @cached_property
+    def anchors(self):
+        "The anchors of all headings"
+        return {slug(o) for c in self.cells if c.cell_type == 'markdown' for o in heading_re.findall(fence_re.sub('', c.source))}
+
+
+class Markdown:
+    "Writes one of `notebooks` as plain Markdown; links to other pages begin with `pages`, to images and sounds with `files`"
+    lexer = 'python'
+
+    def __init__(self, notebooks, media, pages='', files=''):
+        self.notebooks, self.media, self.pages, self.files = {o.page: o for o in notebooks}, media, pages, files
+        self.site = get_config().doc_url.rstrip('/') + '/'
+
+    def convert(self, nb):
+        "The Markdown of notebook `nb`"
+        self.nb = nb
+        blocks = [b for cell in nb.cells for b in (self.code(cell) if cell.cell_type == 'code' else [self.text(cell.source)])]
+        return '\n\n'.join(o.strip('\n') for o in blocks if o.strip()) + '\n'
+
+    def code(self, cell):
+        "The code of a cell and its outputs, as far as its directives show them"
+        flags = cell.directives_
+        if flags.get('include') == 'false': return
+        if flags.get('echo') != 'false' and cell.source.strip(): yield fenced(cell.source.strip(), self.lexer)
+        if flags.get('output') == 'false': return
+        for out in cell.outputs:
+            if out.output_type == 'stream' and out.name == 'stdout':
+                yield self.text(out.text) if flags.get('output') == 'asis' else self.output(out.text)
+            elif 'data' in out: yield self.data(out)
+
+    def data(self, out):
+        "The best representation of a rich output"
+        mime = next((o for o in mimes if o in out.data), None)
+        if not mime: return ''
+        value, kind = out.data[mime], mime.split('/')[1]
+        if kind == 'markdown': return self.text(value)
+        if kind == 'html': return self.html(value)
+        if kind == 'latex': return f'$$\n{value.strip().strip("$").strip()}\n$$'
+        if kind == 'plain': return self.output(value)
+        raw = value.encode() if kind == 'svg+xml' else base64.b64decode(value)
+        width = out.get('metadata', {}).get(mime, {}).get('width')        # figures of doubled resolution say how wide they want to be
+        alt = 'Figure of the page ' + re.sub('["`<>]', '', self.nb.title)
+        return self.raw(f'<img src="{self.file(raw, kind)}" alt="{alt}"' + (f' width="{width}">' if width else '>'))
+
+    def file(self, raw, kind):
+        "The link to a file with the bytes `raw`, written next to the pages and named by its content"
+        name = f'{self.nb.page}-{hashlib.sha1(raw).hexdigest()[:8]}.{suffixes.get(kind, kind)}'
+        (self.media/'_files').mkdir(exist_ok=True, parents=True)
+        (self.media/'_files'/name).write_bytes(raw)
+        return f'{self.files}_files/{name}'
+
+    def html(self, html):
+        "Saved HTML without its styles and scripts, which the site has for all pages, and with embedded sounds and images as files"
+        html = re.sub(r'<(style|script)\b.*?</\1>', '', html, flags=re.S)
+        html = re.sub(r'data:\w+/([\w+-]+);base64,([\w+/=\s]+)', lambda m: self.file(base64.b64decode(m[2]), m[1]), html)
+        return self.raw(dedent('\n'.join(o for o in html.splitlines() if o.strip()))) if html.strip() else ''
+
+    def text(self, md):
+        "Markdown of the author's, with its callouts and links rewritten"
+        md = callout_re.sub(lambda m: self.callout(m[2], *self.callout_title(m[3], m[4])), md)
+        return outside_fences(lambda o: link_re.sub(lambda m: m[1] + self.link(m[2]), link_symbols(o)), md)
+
+    def callout_title(self, attributes, body):
+        "Title and body of a callout; the title is an attribute or a heading in the first line"
+        if named := re.search(r'title="([^"]*)"', attributes): return named[1], body
+        if heading := re.match(r'\s*#+\s+(.+)\n', body): return heading[1], body[heading.end():]
+        return '', body
+
+    def link(self, target):
+        "Where a link that the author wrote leads in this format"
+        path, _, anchor = target.partition('#')
+        if not path: return f'#{anchor.lower()}'
+        if path.endswith('.ipynb'): return self.href(nbpath2html(path).stem, anchor.lower())
+        if target.startswith(self.site): return self.symbol(path.removeprefix(self.site).removesuffix('.html') or 'index', anchor)
+        if re.search(r'\.(png|jpe?g|svg|gif)$', path) and '://' not in path: return self.image(path)
+        return target
+
+    def symbol(self, page, anchor):
+        "A link that nbdev made: to the method if it is on the page, else to its class, else to the page"
+        while page in self.notebooks and anchor and anchor not in self.notebooks[page].anchors: anchor = anchor.rpartition('.')[0]
+        return self.href(page, anchor)
+
+    def href(self, page, anchor): return f'{self.pages}{page}.html' + (f'#{anchor}' if anchor else '')
+
+    def image(self, path): return f'{self.files}_images/{Path(path).name}'      # where Sphinx puts it
+
+    def raw(self, html): return html
+
+    def output(self, text): return fenced(clean_cli_output(text), 'text') if text.strip() else ''
+
+    def callout(self, kind, title, body):
+        lines = [f'[!{kind.upper()}]', *([f'**{title}**', ''] if title else []), *body.strip().splitlines()]
+        return '\n'.join(f'> {o}'.rstrip() for o in lines)
+
+
+class Readme(Markdown):
+    "Markdown for GitHub's front page, where players do not work"
+    def html(self, html): return re.sub(r'<audio.*?src="([^"]+)".*?</audio>', r'<a href="\1">Listen</a>', super().html(html), flags=re.S)
+
+
+class Myst(Markdown):
+    "Writes Markdown for Sphinx, which checks the links"
+    lexer = 'ipython3'
+
+    def href(self, page, anchor): return f'{page}.md' + (f'#{anchor}' if anchor else '')
+
+    def image(self, path): return path
+
+    def raw(self, html): return fenced(f'<div class="output">\n{html}\n</div>', '{raw} html')
+
+    def output(self, text): return fenced(clean_cli_output(text), '{code-block} text', ':class: output\n\n') if text.strip() else ''
+
+    def callout(self, kind, title, body): return f'::::::{{admonition}} {title or kind.capitalize()}\n:class: {kind}\n\n{body.strip()}\n::::::'
+
+    def text(self, md):
+        md = re.sub(r'^\[source\]\((\S+)\)$', r'[source](\1){.source}', super().text(md), flags=re.M)
+        return re.sub(r'\A(#[^\n]+\n+)>', r'\1{.lead}\n>', md)

@@ -7,10 +7,10 @@ Docs: https://fastjpeg.github.io/fastjpeg/jpeg.codec.html.md"""
 # %% auto #0
 __all__ = ['SUBSAMPLING', 'subsample', 'fdct_', 'idct_', 'quantise_', 'upsample', 'Coefs', 'encode', 'decode', 'jpeg']
 
-# %% ../../nbs/21_jpeg.codec.ipynb #c093cb5f
+# %% ../../nbs/21_jpeg.codec.ipynb #db047d94
 import math
 import threading
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import SimpleNamespace
@@ -25,7 +25,7 @@ from .qtables import QTables, check_quality, standard_tables
 # %% ../../nbs/21_jpeg.codec.ipynb #f771ac1b
 SUBSAMPLING = {'4:4:4': (1, 1), '4:2:2': (2, 1), '4:2:0': (2, 2)} # how many pixels share one colour sample, across and down
 
-# %% ../../nbs/21_jpeg.codec.ipynb #471da3f4
+# %% ../../nbs/21_jpeg.codec.ipynb #3d49a4a0
 def _mix(
     x:Tensor,      # (batch, 3, height, width) float32, levels 0..255
     weights:tuple, # Of red, green, blue and of 1, in units of 2^-16
@@ -33,7 +33,7 @@ def _mix(
 )->Tensor:         # `out`, whole numbers
     "A weighted sum, rounded down; all of it fits the 24 bits of float32"
     (r, g, b), (wr, wg, wb, one) = x.unbind(1), (o/2**16 for o in weights)
-    return torch.mul(r, wr, out=out).add_(g, alpha=wg).add_(b, alpha=wb).add_(one).floor_()
+    return torch.add(torch.tensor(one), r, alpha=wr, out=out).add_(g, alpha=wg).add_(b, alpha=wb).floor_()
 
 # %% ../../nbs/21_jpeg.codec.ipynb #d2dc73aa
 _Y  = ( 19595,  38470,  7471, 2**15 - 128*2**16)
@@ -48,7 +48,7 @@ def _dct_matrix(): # (8, 8) float64: 13-bit whole numbers, rows are frequencies
     even_odd = torch.tensor([1, -1]*4)[:, None]
     return torch.cat([left, left.flip(1)*even_odd], 1).float()
 
-# %% ../../nbs/21_jpeg.codec.ipynb #f9c52aa3
+# %% ../../nbs/21_jpeg.codec.ipynb #ed1982d6
 @lru_cache
 def _weights(
     device:torch.device
@@ -65,7 +65,7 @@ def _weights(
             dct=d, dct_t=d.T.contiguous(), rows_dct=two(d.T), rows_dct_t=two(d),
             ycc=torch.tensor([_Y[:3], _CB[:3], _CR[:3]])/2**16,
             rgb=torch.tensor([[1, 1, 1], [0, -22554/2**16, 116130/2**16], [91881/2**16, -46802/2**16, 0]]))
-    return SimpleNamespace(**{k: v.to(device) for k, v in vars(w).items()})
+    return SimpleNamespace(**{k: v.to(device, torch.float32) for k, v in vars(w).items()})
 
 # %% ../../nbs/21_jpeg.codec.ipynb #6c925878
 def _ceil(a, b): return -(-a//b)
@@ -103,21 +103,22 @@ def subsample(
     rounding = _alternate(*((1/4, 2/4) if v == 2 else (0, 1/2)), out.shape[-1], out.device)
     return torch.add(c[..., 0::2], c[..., 1::2], out=out).mul_(1/(h*v)).add_(rounding).floor_()
 
-# %% ../../nbs/21_jpeg.codec.ipynb #9383af04
+# %% ../../nbs/21_jpeg.codec.ipynb #ca826b22
 def _workspace(
     shape:tuple, # (batch, 1 or 3, height, width)
     sub:str,     # A key of `SUBSAMPLING`
-    device:torch.device
+    device:torch.device,
+    keep:bool    # Will the levels be the result, and outlive the rest?
 )->tuple:        # Levels (of `shape`), list of planes (batch, 1 or 2, multiple of 8, multiple of 8), scratch (1-d); float32
-    "All memory that a round trip needs, in one piece: what is asked for piecemeal, the system takes back, and fresh pages cost more than the arithmetic"
+    "All memory that a round trip needs, in one piece if it can be: what is asked for piecemeal the system takes back, and fresh pages cost more than the arithmetic"
     (h, v), (n, channels, H, W) = SUBSAMPLING[sub], shape
     luma, chroma = (n, 1, 8*_ceil(H, 8), 8*_ceil(W, 8)), (n, 2, 8*_ceil(H, 8*v), 8*_ceil(W, 8*h))
-    shapes = [tuple(shape), luma] + ([chroma] if channels == 3 else [])
+    shapes = [luma, chroma][:1 if channels == 1 else 2]
     sizes = [math.prod(o) for o in shapes]
-    scratch = max(n*v*_ceil(H, v)*h*chroma[3], *sizes[1:])                          # one colour before it is subsampled, or one plane
-    *parts, tmp = torch.empty(sum(sizes)+scratch, device=device).split([*sizes, scratch])
-    levels, *planes = (p.view(o) for p, o in zip(parts, shapes))
-    return levels, planes, tmp
+    scratch = max(n*v*_ceil(H, v)*h*chroma[3], *sizes)                              # one colour before it is subsampled, or one plane
+    mine = 0 if keep else math.prod(shape)
+    levels, tmp, *parts = torch.empty(mine+scratch+sum(sizes), dtype=torch.float32, device=device).split([mine, scratch, *sizes])
+    return torch.empty(shape, dtype=torch.float32, device=device) if keep else levels.view(shape), [p.view(o) for p, o in zip(parts, shapes)], tmp
 
 # %% ../../nbs/21_jpeg.codec.ipynb #c427b76f
 def _split_(
@@ -378,7 +379,7 @@ class Coefs:
     def to(self, device): # `Coefs` there
         return replace(self, luma=self.luma.to(device), chroma=None if self.chroma is None else self.chroma.to(device), qtables=self.qtables.to(device))
 
-# %% ../../nbs/21_jpeg.codec.ipynb #85306806
+# %% ../../nbs/21_jpeg.codec.ipynb #6e186dba
 def encode(
     x:Tensor,                # ([batch,] 1 or 3, height, width) uint8, or floating point in [0,1]
     qtables,                 # `QTables`, one per image in a list, or a tensor ([batch,] 2, 8, 8); fractions are rounded
@@ -389,7 +390,7 @@ def encode(
     x = _batch(x, subsampling)
     q = _tables(None, qtables, x).detach().round()
     with _exact(x.device):
-        levels, planes, tmp = _workspace(x.shape, subsampling, x.device)
+        levels, planes, tmp = _workspace(x.shape, subsampling, x.device, keep=False)
         _levels_(x, levels)
         _split_(levels, planes, tmp, subsampling)
         planes = [quantise_(fdct_(p, tmp), t).to(torch.int16) for p, t in zip(planes, _per_plane(q))]
@@ -399,14 +400,14 @@ def encode(
 def _per_plane(q:Tensor): # (n, 1 or 3, 8, 8) -> the tables of luma, and those of chroma if any
     return (q[:, :1], q[:, 1:])
 
-# %% ../../nbs/21_jpeg.codec.ipynb #82e3c118
+# %% ../../nbs/21_jpeg.codec.ipynb #9bbc032e
 def decode(
     coefs:Coefs # From `encode`, or of a file that somebody else wrote
 )->Tensor:      # (batch, 1 or 3, height, width) uint8
     "The pixels that libjpeg-turbo would show"
     channels = 1 if coefs.chroma is None else 3
     with _exact(coefs.luma.device):
-        levels, planes, tmp = _workspace((len(coefs), channels, *coefs.size), coefs.subsampling, coefs.luma.device)
+        levels, planes, tmp = _workspace((len(coefs), channels, *coefs.size), coefs.subsampling, coefs.luma.device, keep=False)
         for p, k, q in zip(planes, coefs.planes, _per_plane(coefs.qtables)):
             _by_block(p.copy_(k)).mul_(_tile(q, p))
             idct_(p, tmp)
@@ -466,21 +467,22 @@ def _upsample_t(
     g = _halve(g, 3, cols)
     return _halve(g, 2, rows) if v == 2 else g
 
-# %% ../../nbs/21_jpeg.codec.ipynb #43945b95
+# %% ../../nbs/21_jpeg.codec.ipynb #a33f4ff8
 def _join_t(
     g:Tensor,    # (batch, 1 or 3, height, width) gradient of `_join`
+    inside:Tensor, # Bool, where `g` counts
     sub:str,
     sizes:list   # (height, width) of each plane
 )->list:         # Gradients of the planes
     "Transpose of `_join`"
-    h, v = SUBSAMPLING[sub]
+    (h, v), g = SUBSAMPLING[sub], g.float()*inside
     if g.shape[1] == 3: g = torch.bmm(_weights(g.device).rgb.expand(len(g), 3, 3), g.flatten(2)).view_as(g)
     planes = [g] if g.shape[1] == 1 else [g[:, :1], _upsample_t(g[:, 1:], h, v)]
-    return [F.pad(p, (0, w-p.shape[3], 0, h-p.shape[2])) for p, (h, w) in zip(planes, sizes)]
+    return [p if p.shape[2:] == s else F.pad(p, (0, s[1]-p.shape[3], 0, s[0]-p.shape[2])) for p, s in zip(planes, sizes)]
 
-# %% ../../nbs/21_jpeg.codec.ipynb #c9373582
+# %% ../../nbs/21_jpeg.codec.ipynb #bbe26893
 def _split_t(
-    planes:list, # Gradients of the planes of `_split_`
+    planes:list, # Gradients of the planes of `_split_`; emptied, to free their memory
     sub:str,
     size:tuple   # (height, width) of the image
 )->Tensor:       # (batch, 1 or 3, height, width)
@@ -489,8 +491,10 @@ def _split_t(
     y = _fold(_fold(planes[0], H, 2), W, 3)
     if len(planes) == 1: return y
     c = _fold(planes[1], _ceil(H, v), 2)
+    planes.clear()
     if h*v > 1: c = (c/(h*v)).repeat_interleave(v, 2).repeat_interleave(h, 3)
     g = torch.cat([y, _fold(_fold(c, H, 2), W, 3)], 1)
+    del y, c
     return torch.bmm(_weights(g.device).ycc.T.expand(len(g), 3, 3), g.flatten(2)).view_as(g)
 
 # %% ../../nbs/21_jpeg.codec.ipynb #1dcabf90
@@ -522,7 +526,7 @@ def _requantise_(
 def _within(x:Tensor, lo:float, hi:float): # bool, where clipping to [lo,hi] lets gradients pass
     return (x >= lo) & (x <= hi)
 
-# %% ../../nbs/21_jpeg.codec.ipynb #19875afe
+# %% ../../nbs/21_jpeg.codec.ipynb #b859bda7
 class _Jpeg(torch.autograd.Function):
     "The exact round trip, and a backward pass in closed form: with straight-through rounding the DCT and its inverse cancel"
     @staticmethod
@@ -530,7 +534,7 @@ class _Jpeg(torch.autograd.Function):
         need_x, need_q = ctx.needs_input_grad[:2]
         slopes = (lambda u, k: _slopes(u, k, cubic)) if need_q or cubic and need_x else None
         with _exact(x.device):
-            levels, planes, tmp = _workspace(x.shape, sub, x.device)
+            levels, planes, tmp = _workspace(x.shape, sub, x.device, keep=x.is_floating_point())
             _levels_(x, levels)
             _split_(levels, planes, tmp, sub)
             kept = [_requantise_(p, t, tmp, slopes) for p, t in zip(planes, _per_plane(q.round()))]
@@ -540,7 +544,7 @@ class _Jpeg(torch.autograd.Function):
             ctx.save_for_backward(*inside, *(o for pair in kept for o in pair))
             ctx.sub, ctx.size, ctx.shared, ctx.dtypes = sub, x.shape[-2:], len(q) == 1, (x.dtype, q.dtype)
             if x.dtype == torch.uint8: return out.clamp_(0, 255.5).to(torch.uint8)
-            return out.floor_().clamp_(0, 255).div(255).to(x.dtype)
+            return out.floor_().clamp_(0, 255).div_(255).to(x.dtype)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -548,9 +552,9 @@ class _Jpeg(torch.autograd.Function):
         n = len(ctx.saved_tensors)//3                           # planes: a mask and two slopes for each, and a mask of the output
         inside, slopes = ctx.saved_tensors[:n+1], ctx.saved_tensors[n+1:]
         with torch.autocast(g.device.type, enabled=False):
-            planes, gq = _join_t(g.float()*inside[n], ctx.sub, [o.shape[-2:] for o in inside[:n]]), []
+            planes, gq = _join_t(g, inside[n], ctx.sub, [o.shape[-2:] for o in inside[:n]]), []
             for i, (slope, dq) in enumerate(zip(slopes[::2], slopes[1::2])):
-                planes[i] = planes[i]*inside[i]
+                planes[i].mul_(inside[i])
                 if dq is None: continue
                 c = _by_block(_dct(planes[i]))
                 gq.append((c*dq).unflatten(4, (-1, 8)).sum((2, 4)))

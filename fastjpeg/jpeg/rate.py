@@ -8,7 +8,7 @@ Docs: https://fastjpeg.github.io/fastjpeg/jpeg.rate.html.md"""
 __all__ = ['ZIGZAG', 'STANDARD', 'SMOOTH_WEIGHTS', 'Huffman', 'optimal_huffman', 'nbits', 'to_bytes', 'nbytes', 'raw_nbytes',
            'compression_rate', 'mosaic', 'smooth_rate']
 
-# %% ../../nbs/22_jpeg.rate.ipynb #341d804c
+# %% ../../nbs/22_jpeg.rate.ipynb #0f2a465c
 import heapq
 import math
 import os
@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .codec import (SUBSAMPLING, Coefs, _batch, _by_block, _exact, _idct, _levels_, _per_plane, _split_, _split_t, _tables, _tile, _workspace, encode, fdct_,
+from .codec import (SUBSAMPLING, Coefs, _batch, _by_block, _exact, _idct, _levels_, _per_plane, _split_, _split_t, _tables, _tile, _workspace, fdct_,
                                  quantise_)
 
 # %% ../../nbs/22_jpeg.rate.ipynb #72fbe4bc
@@ -310,13 +310,13 @@ def mosaic(
     x = x[:, :, last(h, x.shape[2])][..., last(w, x.shape[3])]
     return x.unflatten(0, (n//cols, cols)).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)[None]
 
-# %% ../../nbs/22_jpeg.rate.ipynb #377707ac
+# %% ../../nbs/22_jpeg.rate.ipynb #3fbfb8bd
 class _Spectrum(torch.autograd.Function):
     "Exact coefficients before quantisation, in planes; backward in closed form"
     @staticmethod
     def forward(ctx, x, sub):
         with _exact(x.device):
-            levels, planes, tmp = _workspace(x.shape, sub, x.device)
+            levels, planes, tmp = _workspace(x.shape, sub, x.device, keep=False)
             _levels_(x, levels)
             _split_(levels, planes, tmp, sub)
             ctx.sub, ctx.size, ctx.dtype = sub, x.shape[-2:], x.dtype
@@ -351,7 +351,7 @@ def _features(
 # %% ../../nbs/22_jpeg.rate.ipynb #60b347eb
 SMOOTH_WEIGHTS = (2.19, 1., 2.07) # bits for each of the three features; the first and the last are fitted below
 
-# %% ../../nbs/22_jpeg.rate.ipynb #2643db82
+# %% ../../nbs/22_jpeg.rate.ipynb #65bb2787
 def smooth_rate(
     x:Tensor,                # ([batch,] 1 or 3, height, width) uint8, or floating point in [0,1]
     quality=None,            # As for `jpeg`
@@ -364,7 +364,7 @@ def smooth_rate(
     q = _tables(quality, qtables, b)
     with torch.autocast(b.device.type, enabled=False):
         planes = _Spectrum.apply(b, subsampling)
-        bits = _features(planes, q, subsampling) @ torch.tensor(SMOOTH_WEIGHTS, device=b.device)
+        bits = _features(planes, q, subsampling) @ torch.tensor(SMOOTH_WEIGHTS, dtype=torch.float32, device=b.device)
     if exact:
         hard = [quantise_(8*p.detach(), t).to(torch.int16) for p, t in zip(planes, _per_plane(q.detach().round()))]
         bits = nbits(Coefs(hard[0], hard[1] if len(hard) > 1 else None, q.detach().round(), tuple(b.shape[-2:]), subsampling))+(bits-bits.detach())

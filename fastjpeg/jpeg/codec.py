@@ -303,13 +303,13 @@ def _check_range(x:Tensor):
     if lo < -1e-4 or hi > 1+1e-4:
         raise ValueError(f'floating-point images must lie in [0,1], got [{lo:.4g}, {hi:.4g}]; divide by 255, or put JPEG before Normalize')
 
-# %% ../../nbs/21_jpeg.codec.ipynb #f1ac3e78
+# %% ../../nbs/21_jpeg.codec.ipynb #3841658d
 def _levels_(
     x:Tensor,     # (batch, channels, height, width) uint8, or floating point in [0,1]
     levels:Tensor # From `_workspace`, to be filled with whole numbers 0..255
 ):
-    levels.copy_(x)
-    if x.dtype != torch.uint8: levels.mul_(255).round_()
+    if x.dtype == torch.uint8: levels.copy_(x)
+    else: torch.mul(x.float(), 255, out=levels).round_()
 
 # %% ../../nbs/21_jpeg.codec.ipynb #eaee3a82
 @lru_cache

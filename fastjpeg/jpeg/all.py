@@ -1,0 +1,5 @@
+"The JPEG half in one import: `from fastjpeg.jpeg.all import *`"
+from fastjpeg.jpeg.codec import *
+from fastjpeg.jpeg.qtables import *
+from fastjpeg.jpeg.rate import *
+from fastjpeg.jpeg.transforms import *

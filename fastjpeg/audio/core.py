@@ -88,7 +88,7 @@ def read_audio(
     if not np.isfinite(x).all(): raise AudioError(f'{_name(file)}: {(~np.isfinite(x)).sum()} of {x.size} samples are NaN or infinite')
     return np.ascontiguousarray(x.T), sr
 
-# %% ../../nbs/10_audio.core.ipynb #9b0699f2
+# %% ../../nbs/10_audio.core.ipynb #6c5afa00
 def resample(
     x:np.ndarray, # (channels, samples) floating-point
     sr:int,       # Its sample rate (Hz)
@@ -96,7 +96,8 @@ def resample(
 )->np.ndarray:    # (channels, about samples*new_sr/sr), same dtype
     "Resample with [soxr](https://github.com/dofuuz/python-soxr) at its high quality"
     if sr == new_sr or not x.shape[-1]: return x
-    return np.ascontiguousarray(soxr.resample(x.T, sr, new_sr, quality='HQ').T)
+    y = np.ascontiguousarray(soxr.resample(x.T, sr, new_sr, quality='HQ').T)
+    return y if y.shape[-1] else x[..., :1]       # shorter than one sample of the new rate: something must be left
 
 # %% ../../nbs/10_audio.core.ipynb #70686e70
 class TensorSignal(TensorBase):

@@ -86,7 +86,7 @@ def _window(name, win_length, n_fft, device, dtype):
     w = librosa.filters.get_window(name, win_length, fftbins=True)
     return torch.as_tensor(librosa.util.pad_center(w, size=n_fft), dtype=dtype, device=device)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #33dd866d
+# %% ../../nbs/11_audio.spectrogram.ipynb #a2dc501c
 def _frames_to(
     f,            # Function of the spectra (n, frequencies, frames), complex, that gives (n, rows, frames)
     x,            # (..., samples) floating-point
@@ -95,6 +95,7 @@ def _frames_to(
     "`f` of the Fourier transform of the frames of `x`, piece by piece on a CPU"
     if not 1 <= (win_length or n_fft) <= n_fft: raise ValueError(f'win_length={win_length} must lie in 1..n_fft={n_fft}')
     if hop_length < 1: raise ValueError(f'hop_length is a number of samples, at least 1; got {hop_length}')
+    if not x.numel(): raise ValueError(f'there are no samples to transform: shape {tuple(x.shape)}')
     lead, half = x.shape[:-1], n_fft//2 if center else 0
     if pad_mode != 'constant' and half >= x.shape[-1]: raise ValueError(f'pad_mode={pad_mode!r} needs more than n_fft/2={half} samples, got {x.shape[-1]}; use "constant"')
     if x.shape[-1]+2*half < n_fft: raise ValueError(f'{x.shape[-1]} samples are fewer than n_fft={n_fft}; use center=True')

@@ -32,7 +32,7 @@ from .audio.spectrogram import Mel, ToDb
 from .datasets import coo_calls
 from .models import small_cnn
 
-# %% ../nbs/40_demo.ipynb #138d7630
+# %% ../nbs/40_demo.ipynb #68baf5f8
 def find_recordings(
     folder:str|Path, # Folder with recordings, in sub-folders or not
     label:str=None   # Regular expression for the class in a file's name, its first group or all of it; the name of the sub-folder if `None`
@@ -46,23 +46,23 @@ def find_recordings(
     else:
         try: found = [re.search(label, o.name) for o in files]
         except re.error as e: raise ValueError(f'{label!r} is not a regular expression: {e}') from None
-        if None in found: raise ValueError(f'{label!r} is not found in {found.count(None)} of {len(files)} file names, the first is {files[found.index(None)].name}')
-        labels = [m[1] if m.re.groups else m[0] for m in found]
+        labels = [m and (m[1] if m.re.groups else m[0]) for m in found]
+        if None in labels: raise ValueError(f'{label!r} is not found in {labels.count(None)} of {len(files)} file names, the first is {files[labels.index(None)].name}')
     counts = Counter(labels)
     if len(counts) < 2: raise ValueError(f'all {len(files)} recordings in {folder} are of one class, {labels[0]!r}; put each class into a folder of its own, or give LABEL, a regular expression for it in the file name')
     rare = [k for k, n in counts.items() if n < 2]
     if rare: raise ValueError(f'{len(rare)} of {len(counts)} classes have a single recording ({", ".join(sorted(rare)[:5])}); two are needed, one to train on and one to test on')
     return files, labels
 
-# %% ../nbs/40_demo.ipynb #8550fefa
+# %% ../nbs/40_demo.ipynb #607312c5
 def check_recordings(
     files # Paths
 )->tuple: # Sample rate (Hz) and duration (s) that suit them
-    "Read every file; `ValueError` names the first that is bad. The commonest rate, and a duration that three of four recordings fit into, 4 s at most"
+    "Read every file; `ValueError` names the first that is bad. The commonest rate, and a duration that three of four recordings fit into, 0.2 to 4 s"
     info = audio_info(files, decode=True)
     bad = info[info.error != '']
     if len(bad): raise ValueError(f'{len(bad)} of {len(info)} recordings cannot be used; the first: {bad.error.iloc[0]}')
-    return int(info.sr.mode()[0]), float(np.clip(info.duration.quantile(.75), .1, 4).round(2))
+    return int(info.sr.mode()[0]), float(np.clip(info.duration.quantile(.75), .2, 4).round(2))
 
 # %% ../nbs/40_demo.ipynb #bd483078
 def split_by_class(

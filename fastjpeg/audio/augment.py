@@ -36,9 +36,9 @@ def mix_at_snr(
     gain = (power(x)/power(noise).clamp(min=1e-30)).sqrt()*10**(-snr.reshape(*snr.shape, *[1]*(x.ndim-snr.ndim))/20)
     return x+gain.to(x.dtype)*noise
 
-# %% ../../nbs/13_audio.augment.ipynb #c2845179
+# %% ../../nbs/13_audio.augment.ipynb #5417216e
 class AddNoise(DisplayedTransform):
-    "White noise on some of the waveforms, in training only. Without `snr` by the rule of the fastai forum: normal noise of a standard deviation up to 0.1 % of the peak"
+    "White noise on some of the waveforms, in training only (`split_idx=0`). Without `snr` by the rule of the fastai forum: normal noise of a standard deviation up to 0.1 % of the peak"
     split_idx = 0
     def __init__(self,
         snr:float|tuple=None, # Signal-to-noise ratio (dB), or a range (least, greatest) to draw it from for each item; `None` for the forum's rule

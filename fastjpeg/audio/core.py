@@ -9,11 +9,13 @@ __all__ = ['audio_extensions', 'AudioError', 'get_audio_files', 'read_audio', 'r
            'audio_info', 'verify_audio', 'crop_or_pad', 'LoadAudio', 'pad_batch', 'AudioBlock', 'show_batch',
            'show_results', 'plot_top_losses', 'encodes', 'decodes']
 
-# %% ../../nbs/10_audio.core.ipynb #41d2e83d
+# %% ../../nbs/10_audio.core.ipynb #df361049
 import io
 import os
 import random
 import re
+from contextlib import contextmanager
+from operator import index
 from pathlib import Path
 
 import numpy as np
@@ -68,24 +70,40 @@ def _why_cut(
     if got < asked - (2304 if 'MPEG' in f.subtype else 0): return f'{asked} frames were asked for, {got} could be decoded'
     return ''
 
-# %% ../../nbs/10_audio.core.ipynb #f242d2de
+# %% ../../nbs/10_audio.core.ipynb #2cdf3d7b
+@contextmanager
+def _opened(file):
+    "An open `sf.SoundFile`; what goes wrong with it is told as an `AudioError` that names the file"
+    if not isinstance(file, bytes) and not Path(file).exists(): raise FileNotFoundError(f'no such audio file: {file}')
+    try:
+        with sf.SoundFile(io.BytesIO(file) if isinstance(file, bytes) else str(file)) as f: yield f
+    except (sf.SoundFileError, RuntimeError) as e:
+        hint = '; convert it to wav or flac first' if Path(_name(file)).suffix.lower() in ('.m4a', '.aac', '.mp4', '.wma', '.amr') else ''
+        raise AudioError(f'{_name(file)}: not readable as audio ({getattr(e, "error_string", str(e)) or "damaged or not audio"}){hint}') from None
+
+# %% ../../nbs/10_audio.core.ipynb #ed1561ad
+def _check(
+    name:str,   # Of the recording, for the message
+    why:str,    # It is cut short; empty if not
+    n_bad:int,  # Samples that are not finite
+    n:int       # Samples
+):
+    "`AudioError` unless a recording is whole and finite"
+    if why: raise AudioError(f'{name}: cut short: {why}')
+    if n_bad: raise AudioError(f'{name}: {n_bad} of {n} samples are NaN or infinite')
+
+# %% ../../nbs/10_audio.core.ipynb #77c85f4c
 def read_audio(
     file:str|Path|bytes, # A file's path, or its bytes
     window=None          # Function (frames in the file, sample rate) -> (first, last+1) frame to read; the whole file if `None`
 )->tuple:                # (channels, frames) float32, full scale is [-1,1]; its sample rate (Hz)
     "Read a recording or a part of it; `AudioError` if it is unreadable, cut short, or holds NaN or infinity"
-    if not isinstance(file, bytes) and not Path(file).exists(): raise FileNotFoundError(f'no such audio file: {file}')
-    try:
-        with sf.SoundFile(io.BytesIO(file) if isinstance(file, bytes) else str(file)) as f:
-            start, stop = (0, f.frames) if window is None else window(f.frames, f.samplerate)
-            if start: f.seek(start)
-            x, sr = f.read(stop-start, dtype='float32', always_2d=True), f.samplerate
-            why = _why_cut(f, stop-start, len(x))
-    except (sf.SoundFileError, RuntimeError) as e:
-        hint = '; convert it to wav or flac first' if Path(_name(file)).suffix.lower() in ('.m4a', '.aac', '.mp4', '.wma', '.amr') else ''
-        raise AudioError(f'{_name(file)}: not readable as audio ({getattr(e, "error_string", str(e)) or "damaged or not audio"}){hint}') from None
-    if why: raise AudioError(f'{_name(file)}: cut short: {why}')
-    if not np.isfinite(x).all(): raise AudioError(f'{_name(file)}: {(~np.isfinite(x)).sum()} of {x.size} samples are NaN or infinite')
+    with _opened(file) as f:
+        start, stop = (0, f.frames) if window is None else window(f.frames, f.samplerate)
+        if start: f.seek(start)
+        x, sr = f.read(stop-start, dtype='float32', always_2d=True), f.samplerate
+        why = _why_cut(f, stop-start, len(x))
+    _check(_name(file), why, np.count_nonzero(~np.isfinite(x)), x.size)
     return np.ascontiguousarray(x.T), sr
 
 # %% ../../nbs/10_audio.core.ipynb #6c5afa00
@@ -99,7 +117,11 @@ def resample(
     y = np.ascontiguousarray(soxr.resample(x.T, sr, new_sr, quality='HQ').T)
     return y if y.shape[-1] else x[..., :1]       # shorter than one sample of the new rate: something must be left
 
-# %% ../../nbs/10_audio.core.ipynb #70686e70
+# %% ../../nbs/10_audio.core.ipynb #408c3ad5
+def _is_scalar(i): # An index of one item, not a mask or a slice?
+    return not isinstance(i, bool) and hasattr(i, '__index__') and getattr(i, 'ndim', 0) == 0 and 'bool' not in str(getattr(i, 'dtype', ''))
+
+# %% ../../nbs/10_audio.core.ipynb #03230564
 class TensorSignal(TensorBase):
     "A tensor whose last axis is time. Keeps its attributes; in a batch of padded items, `lengths` (batch) are their true lengths along that axis, else `None`"
     lengths = None
@@ -120,10 +142,12 @@ class TensorSignal(TensorBase):
         res = super().__getitem__(idx)
         if self.lengths is None or not isinstance(res, TensorSignal) or len(self.lengths) != len(self): return res
         first = get_first(idx) if isinstance(idx, tuple) else idx
-        if isinstance(first, int):                                      # one item: it has its own length again
-            n, res.lengths = int(self.lengths[first]), None
+        if _is_scalar(first):                                           # one item: it has its own length again
+            n, res.lengths = int(self.lengths[index(first)]), None
             return res[..., :n] if idx is first else res
-        if first is not Ellipsis and first is not None: res.lengths = self.lengths[first]
+        if first is None: return res
+        if first is not Ellipsis: res.lengths = self.lengths[first]
+        res.lengths = res.lengths.clamp(max=res.shape[-1])
         return res
 
     def __iter__(self): return (self[i] for i in range(len(self)))
@@ -164,7 +188,7 @@ def create(cls:TensorAudio,
     x, rate = read_audio(fn, window)
     return cls(torch.from_numpy(x), sr=rate)
 
-# %% ../../nbs/10_audio.core.ipynb #1c91843f
+# %% ../../nbs/10_audio.core.ipynb #832e1062
 @patch
 def resample(self:TensorAudio,
     sr:int # Sample rate wanted (Hz)
@@ -172,7 +196,9 @@ def resample(self:TensorAudio,
     "The same sound at another sample rate"
     if sr == self.sr: return self
     x = self.detach().cpu().numpy()
-    return TensorAudio(torch.from_numpy(resample(x.reshape(-1, x.shape[-1]), self.sr, sr)).view(*x.shape[:-1], -1).to(self.device), sr=sr)
+    res = TensorAudio(torch.from_numpy(resample(x.reshape(-1, x.shape[-1]), self.sr, sr)).view(*x.shape[:-1], -1).to(self.device), sr=sr)
+    if self.lengths is not None: res.lengths = (self.lengths*sr/self.sr).ceil().long().clamp(max=res.shape[-1])
+    return res
 
 # %% ../../nbs/10_audio.core.ipynb #0c8aa78f
 @patch
@@ -221,17 +247,24 @@ def show(self:TensorAudio,
     ctx.set_title(title)
     return ctx
 
-# %% ../../nbs/10_audio.core.ipynb #e17da73b
+# %% ../../nbs/10_audio.core.ipynb #c705de9c
+def _decode(f): # An open file -> frames, peak; piece by piece, so that a recording of hours needs no memory
+    n, n_bad, peak = 0, 0, 0.
+    while len(x := f.read(2**18, dtype='float32', always_2d=True)):
+        n, n_bad, peak = n+len(x), n_bad+np.count_nonzero(~np.isfinite(x)), max(peak, float(np.abs(x).max()))
+    _check(f.name, _why_cut(f, f.frames, n), n_bad, n*f.channels)
+    if not n: raise AudioError(f'{f.name}: holds no samples')
+    return n, peak
+
+# %% ../../nbs/10_audio.core.ipynb #351503b6
 def _info(file, decode=False):
     row = dict(path=file, sr=None, channels=None, frames=None, duration=None, format=None, subtype=None, error='')
     try:
-        if decode: x, sr = read_audio(file)
-        with sf.SoundFile(str(file)) as f:
-            frames = x.shape[1] if decode else f.frames
-            row.update(sr=f.samplerate, channels=f.channels, frames=frames, duration=frames/f.samplerate, format=f.format, subtype=f.subtype)
-        if decode: row.update(peak=float(np.abs(x).max(initial=0)), error='' if frames else f'{file}: holds no samples')
+        with _opened(file) as f:
+            row.update(sr=f.samplerate, channels=f.channels, frames=f.frames, format=f.format, subtype=f.subtype)
+            if decode: row['frames'], row['peak'] = _decode(f)
+        row['duration'] = row['frames']/row['sr']
     except (AudioError, OSError) as e: row['error'] = str(e)
-    except (sf.SoundFileError, RuntimeError) as e: row['error'] = f'{file}: not readable as audio ({getattr(e, "error_string", str(e)) or "damaged or not audio"})'
     return row
 
 # %% ../../nbs/10_audio.core.ipynb #4c1b6eaa
@@ -269,7 +302,7 @@ def crop_or_pad(
     if x.shape[-1] >= n: return x[..., start:start+n]
     return np.pad(x, [(0, 0)]*(x.ndim-1) + [(start, n-x.shape[-1]-start)], mode=pad_mode)
 
-# %% ../../nbs/10_audio.core.ipynb #843e8731
+# %% ../../nbs/10_audio.core.ipynb #a2d4d6fa
 class LoadAudio(RandTransform):
     "A file, or a `TensorAudio`, as a waveform of one sample rate and length. In training the crop lies anywhere; else, and in `predict`, it is the centre. Reads only what it needs"
     split_idx, order = None, 0
@@ -307,13 +340,15 @@ class LoadAudio(RandTransform):
         return self._fit(wave, sr)
 
     def encodes(self, x:TensorAudio):
+        if x.ndim != 2 or not x.numel(): raise AudioError(f'a recording has the shape (channels, samples), got {tuple(x.shape)}')
+        _check('the waveform', '', int((~x.isfinite()).sum()), x.numel())
         start, stop = self._window(x.shape[-1], x.sr)
         return self._fit(x[..., start:stop].cpu().numpy(), x.sr)
 
-# %% ../../nbs/10_audio.core.ipynb #c2457155
+# %% ../../nbs/10_audio.core.ipynb #283d9cb8
 def pad_batch(
     samples # List of samples, tuples that hold a `TensorSignal`
-)->L:       # The same, signals padded with zeros at their end to the longest; each knows the `lengths` of all
+)->L:       # The same, signals padded at their end to the longest, with zeros, in dB with their least value; each knows the `lengths` of all
     "Make the signals of a batch equally long, before they are collated"
     samples = L(samples).map(lambda s: s if isinstance(s, tuple) else (s,))
     for i, x in enumerate(samples[0]):
@@ -323,7 +358,7 @@ def pad_batch(
             raise AudioError(f'recordings of {sorted({o.shape[0] for o in xs})} channels cannot share a batch: use mono=True')
         n = torch.tensor([o.shape[-1] for o in xs])
         if n.min() == n.max(): continue
-        padded = [torch.nn.functional.pad(o, (0, int(n.max())-o.shape[-1])) for o in xs]
+        padded = [torch.nn.functional.pad(o, (0, int(n.max())-o.shape[-1]), value=float(o.min()) if getattr(o, 'unit', '') == 'dB' else 0.) for o in xs]
         for o in padded: o.lengths = n
         samples = L((*s[:i], p, *s[i+1:]) for s, p in zip(samples, padded))
     return samples

@@ -51,7 +51,7 @@ def with_values(self:TensorSpec,
     "Other values on the same axes"
     return TensorSpec(x, self.sr, self.hop_length, self.freqs, self.scale, unit or self.unit, lengths=self.lengths)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #38db4d66
+# %% ../../nbs/11_audio.spectrogram.ipynb #898224d3
 @patch
 def show(self:TensorSpec,
     ctx=None,        # Axes to draw into; a new figure if `None`
@@ -64,7 +64,9 @@ def show(self:TensorSpec,
     "Draw frequency (Hz) over time (s); magnitudes and powers are shown in dB below the maximum"
     import matplotlib.pyplot as plt
     if ctx is None: ctx = plt.subplots(figsize=figsize, layout='constrained')[1]
-    x = self.detach().cpu().numpy()[channel]
+    if self.ndim != 3: raise ValueError(f'one spectrogram of shape (channels, frequencies, frames) can be shown, got {tuple(self.shape)}')
+    x = self.detach().cpu()
+    x = (x if x.is_complex() else x.float()).numpy()[channel]
     if self.unit in ('complex', 'magnitude', 'power'): x = (librosa.power_to_db if self.unit == 'power' else librosa.amplitude_to_db)(np.abs(x), ref=np.max)
     label = {'coefficient': ''}.get(self.unit, 'dB')
     y_axis = {'hz': 'linear', 'mel': 'mel'}.get(self.scale)
@@ -80,8 +82,9 @@ def show(self:TensorSpec,
 # %% ../../nbs/11_audio.spectrogram.ipynb #fd290bb6
 _CHUNK = 4*2**20        # bytes of frames that are worked on at a time on a CPU
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #2644065c
+# %% ../../nbs/11_audio.spectrogram.ipynb #231c26d3
 @lru_cache(64)
+@torch.inference_mode(False)        # kept for later calls, which may want gradients
 def _window(name, win_length, n_fft, device, dtype):
     w = librosa.filters.get_window(name, win_length, fftbins=True)
     return torch.as_tensor(librosa.util.pad_center(w, size=n_fft), dtype=dtype, device=device)
@@ -128,7 +131,7 @@ def stft(
     "Short-time Fourier transform, as `librosa.stft`"
     return _frames_to(_OUTPUTS[output], x, n_fft, hop_length or (win_length or n_fft)//4, win_length, window, center, pad_mode)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #40f9c3df
+# %% ../../nbs/11_audio.spectrogram.ipynb #9fe9ba22
 def power_to_db(
     x:Tensor,           # (..., channels, frequencies, frames) powers, not negative
     ref:float|str=1.,   # The power that is 0 dB; 'max' for the greatest of each item
@@ -137,12 +140,13 @@ def power_to_db(
 )->Tensor:              # dB, same shape
     "10 log10(x/ref), as `librosa.power_to_db`, for each item of a batch by itself"
     if ref != 'max' and ref <= 0: raise ValueError(f"ref is a power above 0, or 'max'; got {ref}")
+    if x.dtype in (torch.float16, torch.bfloat16): x = x.float()       # amin would be 0
     dims = tuple(range(-min(3, x.ndim), 0))
     db = 10*x.clamp(min=amin).log10()
     db = db-(db.amax(dims, keepdim=True) if ref == 'max' else 10*np.log10(max(amin, ref)))
     return db if top_db is None else torch.maximum(db, db.amax(dims, keepdim=True)-top_db)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #e467ee18
+# %% ../../nbs/11_audio.spectrogram.ipynb #377e8bf5
 class ToDb(DisplayedTransform):
     "Powers or magnitudes to decibels"
     def __init__(self,
@@ -153,7 +157,7 @@ class ToDb(DisplayedTransform):
         super().__init__()
         self.ref, self.amin, self.top_db = ref, amin, top_db
     def encodes(self, x:TensorSpec)->TensorSpec:
-        if x.unit == 'dB': raise ValueError('this spectrogram is in dB already')
+        if x.unit not in _OUTPUTS: raise ValueError(f'decibels are made of powers or magnitudes, and these values are {"in dB already" if x.unit == "dB" else x.unit + "s"}')
         power = x if x.unit == 'power' else x.abs().square()
         return x.with_values(power_to_db(power, self.ref, self.amin, self.top_db), 'dB')
 
@@ -209,8 +213,9 @@ class Stft(_Spectrogram):
         spec = self._spec(x, values, freqs[keep], 'hz', unit)
         return ToDb()(spec) if self.output == 'db' else spec
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #2cf544e6
+# %% ../../nbs/11_audio.spectrogram.ipynb #13c97879
 @lru_cache(64)
+@torch.inference_mode(False)        # kept for later calls, which may want gradients
 def mel_filters(
     sr:int,           # Sample rate (Hz)
     n_fft:int,        # Samples per window
@@ -225,6 +230,10 @@ def mel_filters(
     "The triangular filters of `librosa.filters.mel`; made once, then kept"
     fb = librosa.filters.mel(sr=sr, n_fft=n_fft, n_mels=n_mels, fmin=f_min, fmax=f_max, htk=htk, norm=norm, dtype=np.float64)
     return torch.as_tensor(fb, device=device, dtype=dtype)
+
+# %% ../../nbs/11_audio.spectrogram.ipynb #8a5f8090
+@lru_cache(64)
+def _mel_centres(n_mels, f_min, f_max, htk): return librosa.mel_frequencies(n_mels=n_mels+2, fmin=f_min, fmax=f_max, htk=htk)[1:-1]
 
 # %% ../../nbs/11_audio.spectrogram.ipynb #8ea97559
 def melspectrogram(
@@ -249,9 +258,9 @@ def melspectrogram(
     f = _OUTPUTS['power'] if power == 2 else lambda z: z.abs()**power
     return _frames_to(lambda z: fb @ f(z), x, n_fft, hop_length, win_length, window, center, pad_mode)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #b14fbdd6
+# %% ../../nbs/11_audio.spectrogram.ipynb #045fe82b
 class Mel(_Spectrogram):
-    "Waveform to mel spectrogram (power), item or batch; names and defaults of `librosa.feature.melspectrogram`"
+    "Waveform to mel spectrogram (power), item or batch; defaults and values of `librosa.feature.melspectrogram`"
     @delegates(_Spectrogram.__init__)
     def __init__(self,
         n_mels:int=128,       # Number of bands
@@ -266,12 +275,13 @@ class Mel(_Spectrogram):
     def _mel(self, x):
         lo, hi = self._band(x.sr)
         values = melspectrogram(x, x.sr, n_mels=self.n_mels, f_min=lo, f_max=hi, htk=self.htk, norm=self.norm, **self._frames)
-        return self._spec(x, values, librosa.mel_frequencies(n_mels=self.n_mels+2, fmin=lo, fmax=hi, htk=self.htk)[1:-1], 'mel', 'power')
+        return self._spec(x, values, _mel_centres(self.n_mels, lo, hi, self.htk), 'mel', 'power')
 
     def encodes(self, x:TensorAudio)->TensorSpec: return self._mel(x)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #0d802d0c
+# %% ../../nbs/11_audio.spectrogram.ipynb #fe58f488
 @lru_cache(64)
+@torch.inference_mode(False)        # kept for later calls, which may want gradients
 def _dct_matrix(n_out, n, device, dtype): return torch.as_tensor(scipy.fft.dct(np.eye(n), axis=0, norm='ortho')[:n_out], device=device, dtype=dtype)
 
 # %% ../../nbs/11_audio.spectrogram.ipynb #58963b92
@@ -283,8 +293,9 @@ def mfcc(
     if not 1 <= n_mfcc <= db.shape[-2]: raise ValueError(f'n_mfcc={n_mfcc} must lie in 1..n_mels={db.shape[-2]}')
     return _dct_matrix(n_mfcc, db.shape[-2], db.device, db.dtype) @ db
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #7d1d1573
+# %% ../../nbs/11_audio.spectrogram.ipynb #d83524f6
 @lru_cache(64)
+@torch.inference_mode(False)        # kept for later calls, which may want gradients
 def _delta_filters(width, order, device, dtype):
     "The derivative filter, and what the polynomials at both ends make of the first and last `width` frames"
     inside = scipy.signal.savgol_coeffs(width, order, deriv=order, use='dot')
@@ -305,7 +316,17 @@ def delta(
     inside, left, right = _delta_filters(width, order, x.device, x.dtype)
     return torch.cat([x[..., :width] @ left, x.unfold(-1, width, 1) @ inside, x[..., -width:] @ right], -1)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #677a72c7
+# %% ../../nbs/11_audio.spectrogram.ipynb #e0c7bcb5
+def _delta_of_each(
+    x:Tensor,       # (..., coefficients, frames)
+    lengths:Tensor, # (batch) frames of each item, `None` if nothing is padded
+    order:int
+)->Tensor:          # Same shape; zeros in the padding
+    "Slopes that do not look beyond the end of an item"
+    if lengths is None: return delta(x, order=order)
+    return torch.stack([torch.nn.functional.pad(delta(o[..., :n], order=order), (0, o.shape[-1]-n)) for o, n in zip(x, lengths.tolist())])
+
+# %% ../../nbs/11_audio.spectrogram.ipynb #a31c0b89
 class Mfcc(Mel):
     "Waveform to mel-frequency cepstral coefficients, item or batch; `deltas` are further channels"
     @delegates(Mel.__init__)
@@ -321,7 +342,7 @@ class Mfcc(Mel):
     def encodes(self, x:TensorAudio)->TensorSpec:
         mel = self._mel(x)
         coef = mfcc(power_to_db(mel.as_subclass(Tensor)), self.n_mfcc)
-        chans = [coef] + [delta(coef, order=i+1) for i in range(self.deltas)]
+        chans = [coef] + [_delta_of_each(coef, mel.lengths, i+1) for i in range(self.deltas)]
         return TensorSpec(torch.cat(chans, -3), x.sr, self.hop_length, np.arange(self.n_mfcc), 'mfcc', 'coefficient', lengths=mel.lengths)
 
 # %% ../../nbs/11_audio.spectrogram.ipynb #cb8eab43

@@ -7,9 +7,9 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.core.html.md"""
 # %% auto #0
 __all__ = ['audio_extensions', 'AudioError', 'get_audio_files', 'read_audio', 'resample', 'TensorSignal', 'TensorAudio',
            'audio_info', 'verify_audio', 'crop_or_pad', 'LoadAudio', 'pad_batch', 'AudioBlock', 'show_batch',
-           'show_results', 'plot_top_losses', 'encodes', 'decodes']
+           'show_results', 'plot_top_losses', 'encodes', 'decodes', 'setups']
 
-# %% ../../nbs/10_audio.core.ipynb #df361049
+# %% ../../nbs/10_audio.core.ipynb #f42d0949
 import io
 import os
 import random
@@ -24,7 +24,7 @@ import soundfile as sf
 import soxr
 import torch
 from fastai.data.block import TransformBlock
-from fastai.data.core import get_show_batch_func
+from fastai.data.core import TfmdDL, get_show_batch_func
 from fastai.data.transforms import Normalize, get_files
 from fastai.interpret import plot_top_losses
 from fastai.torch_core import TensorBase, get_first
@@ -410,3 +410,12 @@ def encodes(self, x:TensorSignal): return (x-self.mean)/self.std
 # %% ../../nbs/10_audio.core.ipynb #4b352e7c
 @Normalize
 def decodes(self, x:TensorSignal): return x*self.std.to(x.device)+self.mean.to(x.device)
+
+# %% ../../nbs/10_audio.core.ipynb #94ddf293
+@Normalize
+def setups(self, dl:TfmdDL):
+    if self.mean is not None and self.std is not None: return
+    x, *_ = dl.one_batch()
+    axes = (0, 2) if isinstance(x, TensorAudio) else self.axes
+    if isinstance(x, TensorSignal): x = x.as_subclass(Tensor)       # of the numbers of one batch neither rate nor lengths are to be kept
+    self.mean, self.std = x.mean(axes, keepdim=True), x.std(axes, keepdim=True)+1e-7

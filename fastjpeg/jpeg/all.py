@@ -1,6 +1,7 @@
 "The JPEG half in one import: `from fastjpeg.jpeg.all import *`"
 from fastjpeg.jpeg.codec import *
 from fastjpeg.jpeg.dct import *
+from fastjpeg.jpeg.domain import *
 from fastjpeg.jpeg.qtables import *
 from fastjpeg.jpeg.rate import *
 from fastjpeg.jpeg.transforms import *

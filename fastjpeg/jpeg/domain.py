@@ -8,10 +8,9 @@ Docs: https://fastjpeg.github.io/fastjpeg/jpeg.domain.html.md"""
 __all__ = ['DctMap', 'DctSpatial', 'DctConvStencil', 'DctBatchNorm', 'DctReLU', 'DctGlobalAvgPool', 'DctGlobalMaxPool',
            'DctInput', 'to_jpeg_domain']
 
-# %% ../../nbs/28_jpeg.domain.ipynb #520efd1c
-import copy
-import math
+# %% ../../nbs/28_jpeg.domain.ipynb #fcd04fe3
 import operator
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,10 +18,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from .codec import _full_float32
 from .dct import _TO_RGB, TensorDct, _dct_matrices, _pad_blocks, block_dct, block_idct
 from .qtables import QTables
 
-# %% ../../nbs/28_jpeg.domain.ipynb #27ece33c
+# %% ../../nbs/28_jpeg.domain.ipynb #b6122096
+@lru_cache
+def _one_block(
+    h:int, # Rows of a map, 1..8
+    w:int, # Columns, 1..8
+    device:torch.device,
+    dtype:torch.dtype
+)->tuple:  # (64, h*w) and (h*w, 64)
+    "To decode and to encode a map of one block: what it is filled up with is never computed"
+    with torch.inference_mode(False):
+        block = _dct_matrices(torch.device('cpu'), torch.float64)[2]
+        i, j = (torch.arange(8).clamp(max=n-1) for n in (h, w))
+        fill = F.one_hot((i[:, None]*w+j).flatten(), h*w).double().T
+        inside = (torch.arange(h)[:, None]*8+torch.arange(w)).flatten()
+        return tuple(o.contiguous().to(device, dtype) for o in (block.T[:, inside], fill @ block))
+
+# %% ../../nbs/28_jpeg.domain.ipynb #a4703087
+def _product(x, m): # (n, k) @ (k, l), in full precision whatever is around it
+    with torch.autocast(x.device.type, enabled=False), _full_float32(): return x @ m
+
+# %% ../../nbs/28_jpeg.domain.ipynb #bf18b6d0
 @dataclass(frozen=True)
 class DctMap:
     "A batch of feature maps in the transform domain"
@@ -32,11 +52,16 @@ class DctMap:
     @classmethod
     def encode(cls,
         x:Tensor # (batch, channels, height, width)
-    ): return cls(block_dct(_pad_blocks(x)), tuple(x.shape[-2:]))
+    ):
+        hw = h, w = tuple(x.shape[-2:])
+        if max(hw) > 8: return cls(block_dct(_pad_blocks(x)), hw)
+        x = x if x.dtype in (torch.float32, torch.float64) else x.float()
+        return cls(_product(x.reshape(-1, h*w), _one_block(h, w, x.device, x.dtype)[1]).view(*x.shape[:2], 8, 8), hw)
 
     def decode(self): # (batch, channels, height, width)
-        x = block_idct(self.coefs)
-        return x if x.shape[-2:] == self.hw else x[..., :self.hw[0], :self.hw[1]]
+        (h, w), c = self.hw, self.coefs
+        if max(self.hw) > 8: return block_idct(c)[..., :h, :w]
+        return _product(c.reshape(-1, 64), _one_block(h, w, c.device, c.dtype)[0]).view(*c.shape[:2], h, w)
 
     @property
     def shape(self): return torch.Size((*self.coefs.shape[:2], *self.hw))
@@ -123,7 +148,7 @@ def _low(n, device, dtype): # (8, 8): 1 where the two frequencies add up to n at
     k = torch.arange(8, device=device)
     return (k[:, None]+k <= n).to(dtype)
 
-# %% ../../nbs/28_jpeg.domain.ipynb #09278fed
+# %% ../../nbs/28_jpeg.domain.ipynb #79a88044
 class DctReLU(nn.Module):
     "ReLU by harmonic mixing: a mask from the lower frequencies, applied to all (Ehrlich & Davis 2019, section 4.2)"
     def __init__(self,
@@ -133,12 +158,11 @@ class DctReLU(nn.Module):
         self.n_freqs = n_freqs
     def extra_repr(self): return f'n_freqs={self.n_freqs}'
     def forward(self, m:DctMap)->DctMap:
-        x = block_idct(m.coefs)
-        if self.n_freqs == 14: x = F.relu_(x)
-        else:
-            low = _low(self.n_freqs, x.device, m.coefs.dtype).repeat(1, x.shape[-1]//8)
-            x = x*(block_idct((m.coefs.unflatten(2, (-1, 8))*low).flatten(2, 3)) >= 0)
-        return DctMap(block_dct(x), m.hw)
+        x = m.decode()
+        if self.n_freqs == 14: return DctMap.encode(F.relu_(x))
+        low = _low(self.n_freqs, x.device, m.coefs.dtype).repeat(1, m.coefs.shape[-1]//8)
+        mask = DctMap((m.coefs.unflatten(2, (-1, 8))*low).flatten(2, 3), m.hw).decode() >= 0
+        return DctMap.encode(x*mask)
 
 # %% ../../nbs/28_jpeg.domain.ipynb #79ee992b
 def _mean_weights(n, dtype, device): # (n rounded up to 8,): what each frequency of an axis of n pixels counts in their mean
@@ -200,12 +224,16 @@ class DctInput(nn.Module):
         if self.qtables is None: return TensorDct(x, size, '4:4:4', quantised=False)
         return TensorDct(x, size, '4:4:4', self.qtables, quantised=True)
 
-# %% ../../nbs/28_jpeg.domain.ipynb #7655f29f
-def _add(a, b): # two feature maps
-    if a.hw != b.hw: raise ValueError(f'maps of {a.hw} and {b.hw} pixels cannot be added')
-    return DctMap(a.coefs+b.coefs, a.hw)
+# %% ../../nbs/28_jpeg.domain.ipynb #f4774528
+class _Add(nn.Module):
+    "The sum of two feature maps"
+    def forward(self, a, b):
+        if a.hw != b.hw: raise ValueError(f'maps of {a.hw} and {b.hw} pixels cannot be added')
+        return DctMap(a.coefs+b.coefs, a.hw)
 
-def _decode(m): return m.decode()
+class _Decode(nn.Module):
+    "From coefficients to pixels, for what follows"
+    def forward(self, m): return m.decode()
 
 # %% ../../nbs/28_jpeg.domain.ipynb #f101e4fd
 def _is_one(size): return size in (1, (1, 1), [1, 1])
@@ -223,13 +251,13 @@ def _convert_layer(
         return DctSpatial(layer)
     if isinstance(layer, (nn.AvgPool2d, nn.MaxPool2d)) and not getattr(layer, 'return_indices', False): return DctSpatial(layer)
 
-# %% ../../nbs/28_jpeg.domain.ipynb #b9a1ca39
+# %% ../../nbs/28_jpeg.domain.ipynb #2868347f
 _KNOWN = 'Conv2d, BatchNorm2d with running statistics, ReLU, MaxPool2d, AvgPool2d, adaptive pooling, Dropout, Flatten, sums of maps, and any layer behind the flattening'
 _SAME = (nn.Identity, nn.Dropout, nn.Dropout2d)         # nothing at inference
 _TO_PIXELS = {'flatten', 'view', 'reshape', 'mean', torch.flatten, torch.mean, torch.reshape, nn.Flatten}
-_ADD, _ADD_TO = {operator.add, torch.add, 'add'}, {operator.iadd, 'add_'}
+_ADD = {operator.add, torch.add, 'add', 'add_'}
 
-# %% ../../nbs/28_jpeg.domain.ipynb #80824a6d
+# %% ../../nbs/28_jpeg.domain.ipynb #3ae2bab1
 class _Converter:
     "Writes the graph for blocks, node by node"
     def __init__(self, traced, n_freqs, mode):
@@ -243,6 +271,9 @@ class _Converter:
         while name in self.modules and self.modules[name] is not module: name += '_'
         self.modules[name] = module
         return name
+
+    def call(self, name, module, *args): # a new node
+        return self.new.call_module(self.put(name, module), tuple(self.find(o) for o in args))
 
     def run(self, first):
         inputs = [o for o in self.old.graph.nodes if o.op == 'placeholder']
@@ -268,7 +299,7 @@ class _Converter:
         elif what in ('size', getattr): self.env[node] = self.new.node_copy(node, self.find)
         elif layer and self.twin(node, layer): self.layer(node, layer, source)
         elif what in (F.relu, torch.relu, 'relu', 'relu_', F.relu_): self.relu(node, source)
-        elif what in _ADD | _ADD_TO and len(node.args) == 2 and not node.kwargs and all(o in self.maps for o in node.args): self.add(node)
+        elif what in _ADD and len(node.args) == 2 and not node.kwargs and all(o in self.maps for o in node.args): self.add(node)
         elif what in _TO_PIXELS: self.pixels(node, source)
         else: self.unknown(node, layer)
 
@@ -289,20 +320,20 @@ class _Converter:
 
     def layer(self, node, layer, source):
         twin = self.twins[node.target]
-        new = self.new.call_module(self.put(node.target, twin), (self.find(source),))
+        new = self.call(node.target, twin, source)
         if isinstance(twin, (DctGlobalAvgPool, DctGlobalMaxPool)): self.env[node] = new
         else: self.result(node, source, new, getattr(layer, 'inplace', False))
 
     def relu(self, node, source):
-        new = self.new.call_module(self.put('relu', self.twins.setdefault('', DctReLU(self.n_freqs))), (self.find(source),))
+        new = self.call('relu', DctReLU(self.n_freqs), source)
         self.result(node, source, new, node.kwargs.get('inplace', len(node.args) > 1 and node.args[1]) or node.target in ('relu_', F.relu_))
 
     def add(self, node):
-        new = self.new.call_function(_add, tuple(self.find(o) for o in node.args))
-        self.result(node, node.args[0], new, node.target in _ADD_TO)
+        new = self.call('add', _Add(), *node.args)
+        self.result(node, node.args[0], new, node.target == 'add_')
 
     def pixels(self, node, source):
-        decoded = {o: self.new.call_function(_decode, (self.find(o),)) if o in self.maps else self.find(o) for o in node.all_input_nodes}
+        decoded = {o: self.call('decode', _Decode(), o) if o in self.maps else self.find(o) for o in node.all_input_nodes}
         self.env[node] = self.new.node_copy(node, decoded.__getitem__)
         if node.op == 'call_module': self.put(node.target, self.old.get_submodule(node.target))
 
@@ -312,7 +343,7 @@ class _Converter:
         name = f'layer {node.target!r} ({type(layer).__name__})' if layer else f'{getattr(node.target, "__name__", node.target)!r}{inside}'
         raise NotImplementedError(f'to_jpeg_domain cannot convert {name}; it knows {_KNOWN}')
 
-# %% ../../nbs/28_jpeg.domain.ipynb #0277a065
+# %% ../../nbs/28_jpeg.domain.ipynb #c1313003
 def to_jpeg_domain(
     model:nn.Module,      # A trained network that takes images, such as `learn.model`; it is copied
     qtables=None,         # `QTables` or tensor (1 or 3, 8, 8): the unit of inputs that are plain tensors; a `TensorDct` knows its own
@@ -323,7 +354,7 @@ def to_jpeg_domain(
     "The same network on JPEG coefficients, for inference (Ehrlich & Davis 2019)"
     if isinstance(n_freqs, bool) or not isinstance(n_freqs, int) or not 0 <= n_freqs <= 14: raise ValueError(f'n_freqs must be a whole number from 0 to 14, got {n_freqs!r}')
     if mode not in ('factored', 'stencil'): raise ValueError(f"mode must be 'factored' or 'stencil', got {mode!r}")
-    model = copy.deepcopy(model).eval()
+    model = deepcopy(model).eval()
     try: traced = fx.symbolic_trace(model)
     except Exception as e: raise NotImplementedError(f'torch.fx cannot write down what {type(model).__name__} computes: {e}') from e
     conv = next((m for m in traced.modules() if isinstance(m, nn.Conv2d)), None)

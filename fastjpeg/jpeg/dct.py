@@ -595,7 +595,7 @@ class Dequantise(DisplayedTransform):
     order = 10
     def encodes(self, x:TensorDct): return x.dequantise()
 
-# %% ../../nbs/27_jpeg.dct.ipynb #7a0bb6c2
+# %% ../../nbs/27_jpeg.dct.ipynb #fcf5c83b
 def _alike(
     samples # List of samples, tuples that hold a `TensorDct`
 )->L:       # The same; each `TensorDct` knows the tables of all
@@ -607,8 +607,9 @@ def _alike(
         for what, get, todo in (('subsampling', lambda o: ('gray' if o.is_gray else o.subsampling), 'give DctBlock a subsampling, which brings all files to it'),
                                 ('size', lambda o: o.size_px, 'use item_tfms=DctCrop(size)'), ('kind', lambda o: 'integers' if o.quantised else 'levels', 'dequantise all')):
             if len(found := set(xs.map(get))) > 1: raise JpegError(f'coefficients of different {what} cannot share a batch ({", ".join(map(str, sorted(found)))}): {todo}')
-        q = None if any(o.qtables is None for o in xs) else torch.stack([o.qtables for o in xs])
+        q, xs = None if any(o.qtables is None for o in xs) else torch.stack([o.qtables for o in xs]), [o.view_as(o) for o in xs]
         for o in xs: o.qtables = q
+        samples = L((*s[:i], o, *s[i+1:]) for s, o in zip(samples, xs))
     return samples
 
 # %% ../../nbs/27_jpeg.dct.ipynb #2c733450

@@ -188,7 +188,7 @@ class DctGlobalMaxPool(nn.Module):
     )->Tensor: # (batch, channels, 1, 1), pixels again
         return m.decode().amax((2, 3), keepdim=True)
 
-# %% ../../nbs/28_jpeg.domain.ipynb #567c4b70
+# %% ../../nbs/28_jpeg.domain.ipynb #1c2edc56
 class DctInput(nn.Module):
     "`TensorDct` to the first feature map: normalised RGB, or gray, in coefficients"
     def __init__(self,
@@ -212,10 +212,9 @@ class DctInput(nn.Module):
     )->DctMap:
         x = self._coefs(x)
         if x.ndim != 4: raise ValueError(f'a batch (batch, channels, rows, columns) is expected, got {tuple(x.shape)}')
-        if self.n_in == 1 and not x.is_gray: raise ValueError(f'the network takes gray pictures, got coefficients of colour ({x.subsampling}, {x.shape[1]} channels)')
-        x = x.dequantise(self.mix.dtype)
-        planes = [p.to(self.mix.dtype) for p in (x if self.n_in == 1 else x.resampled('4:4:4')).planes]
-        c = torch.einsum('ij,bjhw->bihw', self.mix, torch.cat(planes, 1))
+        if self.n_in == 1 and not x.is_gray: raise ValueError(f'the network takes gray pictures, got coefficients of colour ({x.subsampling}, {x.shape[1]} channels); DctBlock(subsampling=None) keeps gray files gray')
+        x = x.dequantise(self.mix.dtype).to(self.mix.dtype)
+        c = torch.einsum('ij,bjhw->bihw', self.mix, torch.cat((x if self.n_in == 1 else x.resampled('4:4:4')).planes, 1))
         return DctMap(_shifted(c, self.shift), x.size_px)
 
     def _coefs(self, x):
@@ -257,7 +256,7 @@ _SAME = (nn.Identity, nn.Dropout, nn.Dropout2d)         # nothing at inference
 _TO_PIXELS = {'flatten', 'view', 'reshape', 'mean', torch.flatten, torch.mean, torch.reshape, nn.Flatten}
 _ADD = {operator.add, torch.add, 'add', 'add_'}
 
-# %% ../../nbs/28_jpeg.domain.ipynb #3ae2bab1
+# %% ../../nbs/28_jpeg.domain.ipynb #34873380
 class _Converter:
     "Writes the graph for blocks, node by node"
     def __init__(self, traced, n_freqs, mode):
@@ -296,7 +295,7 @@ class _Converter:
         what, source = type(layer) if layer else node.target, node.all_input_nodes[0]
         if node.op == 'output': raise NotImplementedError('the model returns a feature map; to_jpeg_domain needs one that ends in pooling or flattening')
         if isinstance(layer, _SAME) or what in (F.dropout, F.dropout2d): self.same(node, source)
-        elif what in ('size', getattr): self.env[node] = self.new.node_copy(node, self.find)
+        elif what == 'size' or what is getattr and node.args[1] == 'shape': self.env[node] = self.new.node_copy(node, self.find)
         elif layer and self.twin(node, layer): self.layer(node, layer, source)
         elif what in (F.relu, torch.relu, 'relu', 'relu_', F.relu_): self.relu(node, source)
         elif what in _ADD and len(node.args) == 2 and not node.kwargs and all(o in self.maps for o in node.args): self.add(node)

@@ -9,10 +9,11 @@ __all__ = ['JpegError', 'read_coefs', 'verify_coefs', 'block_dct', 'block_idct',
            'DctBlock', 'DctCrop', 'show_batch', 'show_results', 'plot_top_losses', 'DctFlip', 'DctDihedral',
            'DctLighting', 'DctShrink', 'DctLowpass', 'DctResample', 'DctNormalize', 'LateConcat']
 
-# %% ../../nbs/27_jpeg.dct.ipynb #a2f7110a
+# %% ../../nbs/27_jpeg.dct.ipynb #c1ace1af
 import math
 import re
 import tempfile
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -175,6 +176,12 @@ def _dct_matrices(
         d[0] = .5**1.5
         return tuple(o.contiguous().to(device, dtype) for o in (d, torch.block_diag(d.T, d.T), torch.kron(d, d).T))
 
+# %% ../../nbs/27_jpeg.dct.ipynb #ad92af40
+@contextmanager
+def _precise(device:torch.device):
+    "Matrix products in the precision of their factors: no autocast, no TF32"
+    with torch.autocast(device.type, enabled=False), _full_float32(): yield
+
 # %% ../../nbs/27_jpeg.dct.ipynb #866af3b5
 def _separable(
     x:Tensor,        # (..., height, width), multiples of 8
@@ -192,22 +199,22 @@ def _checked(x): # Any tensor -> plain, float32 or float64
     x = x.as_subclass(Tensor)
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
-# %% ../../nbs/27_jpeg.dct.ipynb #69d945cf
+# %% ../../nbs/27_jpeg.dct.ipynb #5857e5f3
 def block_dct(
     x:Tensor # (..., height, width) pixels, sizes multiples of 8
 )->Tensor:   # (..., height, width) float32 or float64, each coefficient in its block
     "Orthonormal DCT of each 8 x 8 block"
     x = _checked(x)
-    with torch.autocast(x.device.type, enabled=False), _full_float32(): return _separable(x, *_dct_matrices(x.device, x.dtype))
+    with _precise(x.device): return _separable(x, *_dct_matrices(x.device, x.dtype))
 
-# %% ../../nbs/27_jpeg.dct.ipynb #a8f1d264
+# %% ../../nbs/27_jpeg.dct.ipynb #91ad0a1d
 def block_idct(
     x:Tensor # (..., height, width) coefficients
 )->Tensor:   # (..., height, width) pixels
     "The inverse of `block_dct`"
     x = _checked(x)
     d, rows, block = _dct_matrices(x.device, x.dtype)
-    with torch.autocast(x.device.type, enabled=False), _full_float32(): return _separable(x, d.T, rows.T, block.T)
+    with _precise(x.device): return _separable(x, d.T, rows.T, block.T)
 
 # %% ../../nbs/27_jpeg.dct.ipynb #dc5b0a14
 class TensorDct(TensorBase):
@@ -362,7 +369,7 @@ def _upsample(
 # %% ../../nbs/27_jpeg.dct.ipynb #61ba581d
 _TO_RGB = [[1, 0, 91881/2**16], [1, -22554/2**16, -46802/2**16], [1, 116130/2**16, 0]] # libjpeg's `jdcolor.c`: R, G, B from Y, Cb, Cr
 
-# %% ../../nbs/27_jpeg.dct.ipynb #cd26e2ec
+# %% ../../nbs/27_jpeg.dct.ipynb #77408432
 @patch
 def pixels(self:TensorDct)->Tensor: # ([batch,] 1 or 3, height, width) levels around 0..255, dtype of the dequantised coefficients
     "The picture, neither rounded nor clipped"
@@ -371,7 +378,7 @@ def pixels(self:TensorDct)->Tensor: # ([batch,] 1 or 3, height, width) levels ar
     y = y[..., :H, :W]+128
     if not c: return y
     c = _upsample(c[0][..., :_ceil(H, v), :_ceil(W, h)], self.subsampling, (H, W))[..., :H, :W]
-    return torch.einsum('ij,...jhw->...ihw', torch.tensor(_TO_RGB, dtype=y.dtype, device=y.device), torch.cat([y, c], -3))
+    with _precise(y.device): return torch.einsum('ij,...jhw->...ihw', torch.tensor(_TO_RGB, dtype=y.dtype, device=y.device), torch.cat([y, c], -3))
 
 # %% ../../nbs/27_jpeg.dct.ipynb #2ff545d0
 @patch
@@ -496,7 +503,7 @@ def lowpass(self:TensorDct,
         masks.append(m.view(8, 8, 1, 1))
     return _mapped(self, lambda p: p*masks[p.shape[-7]-1])
 
-# %% ../../nbs/27_jpeg.dct.ipynb #a9d70898
+# %% ../../nbs/27_jpeg.dct.ipynb #2bd2f093
 def _shrink_matrix(n, dtype, device): # (8, 8 n): the transform of 8 means of n, of n blocks' transforms
     d = _dct_matrices(torch.device('cpu'), torch.float64)[0]
     means = torch.eye(8, dtype=torch.float64).repeat_interleave(n, 1)/n
@@ -504,7 +511,8 @@ def _shrink_matrix(n, dtype, device): # (8, 8 n): the transform of 8 means of n,
 
 def _shrink_plane(p, n): # (..., height, width), multiples of 8 n -> (..., height/n, width/n)
     m = _shrink_matrix(n, p.dtype, p.device)
-    return torch.einsum('ur,...yrxs,ws->...yuxw', m, p.unflatten(-1, (-1, 8*n)).unflatten(-3, (-1, 8*n)), m).flatten(-4, -3).flatten(-2, -1)
+    p = p.unflatten(-1, (-1, 8*n)).unflatten(-3, (-1, 8*n))
+    with _precise(p.device): return torch.einsum('ur,...yrxs,ws->...yuxw', m, p, m).flatten(-4, -3).flatten(-2, -1)
 
 # %% ../../nbs/27_jpeg.dct.ipynb #3073ec0a
 @patch

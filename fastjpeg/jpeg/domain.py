@@ -8,7 +8,7 @@ Docs: https://fastjpeg.github.io/fastjpeg/jpeg.domain.html.md"""
 __all__ = ['DctMap', 'DctSpatial', 'DctConvStencil', 'DctBatchNorm', 'DctReLU', 'DctGlobalAvgPool', 'DctGlobalMaxPool',
            'DctInput', 'to_jpeg_domain']
 
-# %% ../../nbs/28_jpeg.domain.ipynb #fcd04fe3
+# %% ../../nbs/28_jpeg.domain.ipynb #fc71d025
 import operator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -18,8 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from .codec import _full_float32
-from .dct import _TO_RGB, TensorDct, _dct_matrices, _pad_blocks, block_dct, block_idct
+from .dct import _TO_RGB, TensorDct, _dct_matrices, _pad_blocks, _precise, block_dct, block_idct
 from .qtables import QTables
 
 # %% ../../nbs/28_jpeg.domain.ipynb #b6122096
@@ -38,11 +37,7 @@ def _one_block(
         inside = (torch.arange(h)[:, None]*8+torch.arange(w)).flatten()
         return tuple(o.contiguous().to(device, dtype) for o in (block.T[:, inside], fill @ block))
 
-# %% ../../nbs/28_jpeg.domain.ipynb #a4703087
-def _product(x, m): # (n, k) @ (k, l), in full precision whatever is around it
-    with torch.autocast(x.device.type, enabled=False), _full_float32(): return x @ m
-
-# %% ../../nbs/28_jpeg.domain.ipynb #bf18b6d0
+# %% ../../nbs/28_jpeg.domain.ipynb #12e4eb31
 @dataclass(frozen=True)
 class DctMap:
     "A batch of feature maps in the transform domain"
@@ -56,12 +51,12 @@ class DctMap:
         hw = h, w = tuple(x.shape[-2:])
         if max(hw) > 8: return cls(block_dct(_pad_blocks(x)), hw)
         x = x if x.dtype in (torch.float32, torch.float64) else x.float()
-        return cls(_product(x.reshape(-1, h*w), _one_block(h, w, x.device, x.dtype)[1]).view(*x.shape[:2], 8, 8), hw)
+        with _precise(x.device): return cls((x.reshape(-1, h*w) @ _one_block(h, w, x.device, x.dtype)[1]).view(*x.shape[:2], 8, 8), hw)
 
     def decode(self): # (batch, channels, height, width)
         (h, w), c = self.hw, self.coefs
         if max(self.hw) > 8: return block_idct(c)[..., :h, :w]
-        return _product(c.reshape(-1, 64), _one_block(h, w, c.device, c.dtype)[0]).view(*c.shape[:2], h, w)
+        with _precise(c.device): return (c.reshape(-1, 64) @ _one_block(h, w, c.device, c.dtype)[0]).view(*c.shape[:2], h, w)
 
     @property
     def shape(self): return torch.Size((*self.coefs.shape[:2], *self.hw))
@@ -142,15 +137,16 @@ class DctBatchNorm(nn.Module):
         shift = -bn.running_mean*factor
         return DctMap(_shifted(m.coefs*factor[:, None, None], shift if bn.bias is None else shift+bn.bias), m.hw)
 
-# %% ../../nbs/28_jpeg.domain.ipynb #0076c008
+# %% ../../nbs/28_jpeg.domain.ipynb #f41b556a
 @lru_cache
 def _low(n, device, dtype): # (8, 8): 1 where the two frequencies add up to n at most
-    k = torch.arange(8, device=device)
-    return (k[:, None]+k <= n).to(dtype)
+    with torch.inference_mode(False):
+        k = torch.arange(8, device=device)
+        return (k[:, None]+k <= n).to(dtype)
 
-# %% ../../nbs/28_jpeg.domain.ipynb #79a88044
+# %% ../../nbs/28_jpeg.domain.ipynb #a90f1bdf
 class DctReLU(nn.Module):
-    "ReLU by harmonic mixing: a mask from the lower frequencies, applied to all (Ehrlich & Davis 2019, section 4.2)"
+    "ReLU by harmonic mixing: a mask from the lower frequencies, applied to all (Ehrlich & Davis 2019)"
     def __init__(self,
         n_freqs:int=14 # The mask sees frequencies whose indices add up to so many at most; 14 is exact
     ):
@@ -169,7 +165,7 @@ def _mean_weights(n, dtype, device): # (n rounded up to 8,): what each frequency
     inside = (torch.arange(n+-n % 8, device=device) < n).to(dtype).view(-1, 8)
     return (inside @ _dct_matrices(device, dtype)[0].T).flatten()/n
 
-# %% ../../nbs/28_jpeg.domain.ipynb #b4fc5028
+# %% ../../nbs/28_jpeg.domain.ipynb #f4a16a62
 class DctGlobalAvgPool(nn.Module):
     "The mean of each map"
     def forward(self,
@@ -177,8 +173,9 @@ class DctGlobalAvgPool(nn.Module):
     )->Tensor: # (batch, channels, 1, 1), pixels again
         c = m.coefs
         if not any(n % 8 for n in m.hw): return c[..., ::8, ::8].mean((2, 3), keepdim=True)/8
-        y, x = (_mean_weights(n, c.dtype, c.device) for n in m.hw)
-        return torch.einsum('bchw,h,w->bc', c, y, x)[..., None, None]
+        with _precise(c.device):
+            y, x = (_mean_weights(n, c.dtype, c.device) for n in m.hw)
+            return torch.einsum('bchw,h,w->bc', c, y, x)[..., None, None]
 
 # %% ../../nbs/28_jpeg.domain.ipynb #050934f6
 class DctGlobalMaxPool(nn.Module):
@@ -188,7 +185,7 @@ class DctGlobalMaxPool(nn.Module):
     )->Tensor: # (batch, channels, 1, 1), pixels again
         return m.decode().amax((2, 3), keepdim=True)
 
-# %% ../../nbs/28_jpeg.domain.ipynb #1c2edc56
+# %% ../../nbs/28_jpeg.domain.ipynb #c95e4a6a
 class DctInput(nn.Module):
     "`TensorDct` to the first feature map: normalised RGB, or gray, in coefficients"
     def __init__(self,
@@ -214,7 +211,7 @@ class DctInput(nn.Module):
         if x.ndim != 4: raise ValueError(f'a batch (batch, channels, rows, columns) is expected, got {tuple(x.shape)}')
         if self.n_in == 1 and not x.is_gray: raise ValueError(f'the network takes gray pictures, got coefficients of colour ({x.subsampling}, {x.shape[1]} channels); DctBlock(subsampling=None) keeps gray files gray')
         x = x.dequantise(self.mix.dtype).to(self.mix.dtype)
-        c = torch.einsum('ij,bjhw->bihw', self.mix, torch.cat((x if self.n_in == 1 else x.resampled('4:4:4')).planes, 1))
+        with _precise(x.device): c = torch.einsum('ij,bjhw->bihw', self.mix, torch.cat((x if self.n_in == 1 else x.resampled('4:4:4')).planes, 1))
         return DctMap(_shifted(c, self.shift), x.size_px)
 
     def _coefs(self, x):

@@ -253,7 +253,7 @@ _SAME = (nn.Identity, nn.Dropout, nn.Dropout2d)         # nothing at inference
 _TO_PIXELS = {'flatten', 'view', 'reshape', 'mean', torch.flatten, torch.mean, torch.reshape, nn.Flatten}
 _ADD = {operator.add, torch.add, 'add', 'add_'}
 
-# %% ../../nbs/28_jpeg.domain.ipynb #34873380
+# %% ../../nbs/28_jpeg.domain.ipynb #38de2b7d
 class _Converter:
     "Writes the graph for blocks, node by node"
     def __init__(self, traced, n_freqs, mode):
@@ -331,7 +331,7 @@ class _Converter:
     def pixels(self, node, source):
         decoded = {o: self.call('decode', _Decode(), o) if o in self.maps else self.find(o) for o in node.all_input_nodes}
         self.env[node] = self.new.node_copy(node, decoded.__getitem__)
-        if node.op == 'call_module': self.put(node.target, self.old.get_submodule(node.target))
+        if node.op == 'call_module': self.env[node].target = self.put(node.target, self.old.get_submodule(node.target))
 
     def unknown(self, node, layer):
         where = [path for path, _ in (node.meta.get('nn_module_stack') or {}).values() if path]

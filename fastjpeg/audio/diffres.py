@@ -58,7 +58,7 @@ def warp_matrix(
     res.scatter_(2, first[..., None], here[..., None])
     return res.scatter_add(2, first[..., None]+1, there[..., None])[..., :n_out]
 
-# %% ../../nbs/16_audio.diffres.ipynb #4af180cd
+# %% ../../nbs/16_audio.diffres.ipynb #99a1a008
 def warp(
     x:Tensor,        # (batch, frames, rows)
     p:Tensor,        # (batch, frames) widths
@@ -69,7 +69,7 @@ def warp(
     first, here, there = warp_weights(p, n_out)
     B, T, F = x.shape
     rows = (torch.arange(B, device=x.device)[:, None]*(n_out+1)+first).view(-1)   # output frames of all items below each other, and a spare one for each item
-    at, parts = torch.cat([rows, rows+1]), torch.cat([(x*w[..., None]).view(-1, F) for w in (here, there)])
+    at, parts = torch.cat([rows, rows+1]), torch.cat([(x*w[..., None]).flatten(0, 1) for w in (here, there)])
     out = x.new_zeros(B*(n_out+1), F)
     out = out.scatter_reduce(0, at[:, None].expand_as(parts), parts, 'amax') if peak else out.index_add(0, at, parts)
     return out.view(B, n_out+1, F)[:, :n_out]

@@ -84,6 +84,9 @@ def _positions(
     angle = torch.arange(n, device=device)[:, None]*torch.exp(half*(-2*math.log(1e4)/n_rows))
     return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[:, :n_rows]
 
+# %% ../../nbs/16_audio.diffres.ipynb #d7b0b94f
+def _full(x): return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
 # %% ../../nbs/16_audio.diffres.ipynb #32015041
 class Compressed(NamedTuple):
     "What DiffRes makes of a batch"
@@ -95,7 +98,7 @@ class Compressed(NamedTuple):
     guide:Tensor     # Scalar: mean importance of the emptiest frames, of items where it is more than half of the average
     active:Tensor    # Scalar: standard deviation of the importance of other frames; 0 for plain averaging
 
-# %% ../../nbs/16_audio.diffres.ipynb #a0540c1c
+# %% ../../nbs/16_audio.diffres.ipynb #73a48809
 class DiffRes(nn.Module):
     "Compress the time of spectrograms by learned frame importance ([Liu et al. 2022](https://arxiv.org/abs/2210.01719)); begins as plain average pooling"
     guide_loss = None       # of the last batch in training, for `DiffResCallback`
@@ -128,8 +131,8 @@ class DiffRes(nn.Module):
         h = self.norm_in(x)*inside[:, None]
         for block in self.blocks: h = block(h)*inside[:, None]
         with torch.autocast(x.device.type, enabled=False):
-            p = importance(self.score(h.float())[:, 0].sigmoid()*inside, n_out)
-            return self._gather(x.float()*self.log_unit, p, inside, n_out)
+            p = importance(_full(self.score(_full(h)))[:, 0].sigmoid()*inside, n_out)
+            return self._gather(_full(x)*self.log_unit, p, inside, n_out)
 
     def _n_out(self, lengths): return (lengths*(1-self.reduction)+1e-6).long().clamp(min=1)
 
@@ -138,7 +141,7 @@ class DiffRes(nn.Module):
         power = ((x-top).exp()*inside[:, None]).mT
         def log(o): return ((o+1e-12).log().mT+top)/self.log_unit
         mean, peak = log(warp(power, p, n)), log(warp(power, p, n, peak=True)/(1-self.reduction))
-        position = warp(_positions(x.shape[-1], self.n_rows, x.device).expand(len(x), -1, -1), p, n).mT
+        position = warp(_positions(x.shape[-1], self.n_rows, x.device).to(x.dtype).expand(len(x), -1, -1), p, n).mT
         return Compressed(mean, peak, position, p, n_out, *self._guide(power.mean(2), p, inside))
 
     def _guide(self, power, p, inside):

@@ -326,12 +326,15 @@ def _mini_torch(
         res.append(out)
     return torch.cat(res) if res else x.new_zeros(0, 4 if multi else 1, len(biases))
 
-# %% ../../nbs/15_audio.rocket.ipynb #3f0e813d
+# %% ../../nbs/15_audio.rocket.ipynb #bb49c085
 class _Features(nn.Module):
     "What the four transforms have in common: a batch of series in, rows of features out, without gradients; buffers that are as large as what was fitted"
-    def __init__(self, normalize, seed):
+    def __init__(self, normalize, seed, backend):
         super().__init__()
-        self.normalize, self.seed = normalize, seed
+        if backend not in (None, 'numba', 'torch'): raise ValueError(f"backend is 'numba', 'torch' or None, got {backend!r}")
+        self.normalize, self.seed, self.backend = normalize, seed, backend
+
+    def _in_numba(self, x): return (self.backend or ('numba' if x.device.type == 'cpu' else 'torch')) == 'numba'
 
     def _batch(self, x, lengths):
         x, lengths = _as_batch(x, lengths)
@@ -370,7 +373,7 @@ class _Features(nn.Module):
             if prefix+k in state_dict: self._buffers[k] = torch.empty_like(state_dict[prefix+k], device=b.device)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-# %% ../../nbs/15_audio.rocket.ipynb #5cc74be2
+# %% ../../nbs/15_audio.rocket.ipynb #171bfb12
 class MiniRocket(_Features):
     "The share of samples at which 84 fixed kernels, dilated, exceed their biases ([Dempster, Schmidt & Webb 2021](https://arxiv.org/abs/2012.08791))"
     _pools, _skew = 1, (0,)
@@ -382,10 +385,9 @@ class MiniRocket(_Features):
         seed:int=0,             # The same seed chooses the same biases
         backend:str=None        # 'numba' or 'torch'; if `None`, numba for tensors on a processor
     ):
-        super().__init__(normalize, seed)
+        super().__init__(normalize, seed, backend)
         if n_features < 84: raise ValueError(f'there are 84 kernels, so at least 84 features; got n_features={n_features}')
-        if backend not in (None, 'numba', 'torch'): raise ValueError(f"backend is 'numba', 'torch' or None, got {backend!r}")
-        self.max_dilations, self.same, self.backend = max_dilations, same, backend
+        self.max_dilations, self.same = max_dilations, same
         self.per_bank = n_features//84*84
         self.n_features = self.per_bank*len(self._skew)*self._pools
         self.register_buffer('channels', torch.zeros(0, 0, dtype=torch.bool))
@@ -409,8 +411,7 @@ class MiniRocket(_Features):
         self._keep(channels=channels)
 
     def _transform(self, x, lengths):
-        backend = self.backend or ('numba' if x.device.type == 'cpu' else 'torch')
-        f, res = dict(numba=_mini_numba, torch=_mini_torch)[backend], []
+        f, res = _mini_numba if self._in_numba(x) else _mini_torch, []
         for i, (o, n) in enumerate(self._series(x, lengths)):
             bank = [self._buffers[f'{name}{i}'] for name in ('dilations', 'counts', 'biases')]
             res.append(f(o, n, self._skew[i], *bank, self.channels[:84*len(bank[0])], self.same, self._pools > 1).flatten(1))
@@ -474,7 +475,7 @@ def _rocket_torch(x, lengths, weights, sizes, biases, dilations, padded):
             o[:, rows] = torch.stack([(c > 0).sum(-1)/m.clamp(min=1), c.amax(-1)], -1).where(m[..., None] > 0, 0)
     return out
 
-# %% ../../nbs/15_audio.rocket.ipynb #b2e8039f
+# %% ../../nbs/15_audio.rocket.ipynb #5e0a5c9a
 class Rocket(_Features):
     "Share of positive values, and greatest value, of random convolutions ([Dempster, Petitjean & Webb 2020](https://arxiv.org/abs/1910.13051))"
     def __init__(self,
@@ -483,9 +484,8 @@ class Rocket(_Features):
         seed:int=0,             # The same seed draws the same kernels
         backend:str=None        # 'numba' or 'torch'; if `None`, numba for tensors on a processor
     ):
-        super().__init__(normalize, seed)
-        if backend not in (None, 'numba', 'torch'): raise ValueError(f"backend is 'numba', 'torch' or None, got {backend!r}")
-        self.n_kernels, self.n_features, self.backend = n_kernels, 2*n_kernels, backend
+        super().__init__(normalize, seed, backend)
+        self.n_kernels, self.n_features = n_kernels, 2*n_kernels
         self.register_buffer('weights', torch.zeros(0, 0, 11))
         for name, dtype in (('sizes', torch.int64), ('biases', torch.float32), ('dilations', torch.int64), ('padded', torch.bool)):
             self.register_buffer(name, torch.zeros(0, dtype=dtype))
@@ -511,7 +511,7 @@ class Rocket(_Features):
 
     def _transform(self, x, lengths):
         kernels = [self._buffers[k] for k in ('weights', 'sizes', 'biases', 'dilations', 'padded')]
-        if (self.backend or ('numba' if x.device.type == 'cpu' else 'torch')) == 'torch':
+        if not self._in_numba(x):
             with torch.autocast(x.device.type, enabled=False): return _rocket_torch(x, lengths, *kernels).flatten(1)
         x, kernels, lengths = x.contiguous().numpy(), [o.numpy() for o in kernels], lengths.tolist()
         out = np.zeros((len(x), self.n_kernels, 2), np.float32)
@@ -534,17 +534,57 @@ def replace_unused(
     for k, v in fresh.items(): res._buffers[k][rows] = torch.as_tensor(v, device=res._buffers[k].device)
     return res
 
-# %% ../../nbs/15_audio.rocket.ipynb #a671ee96
+# %% ../../nbs/15_audio.rocket.ipynb #90cf98e4
+@njit(nogil=True, error_model='numpy')
+def _compete(x, weights, dilation, out):
+    "One group on one series (samples,): its kernels (kernels, 9) at one dilation, accounts into `out` (2, kernels)"
+    n = len(x)
+    c, most, least = np.empty(n, np.float32), np.full(n, -np.inf, np.float32), np.full(n, np.inf, np.float32)
+    winner, loser = np.zeros(n, np.int32), np.zeros(n, np.int32)
+    for k in range(len(weights)):
+        c[:] = 0
+        for j in range(9):
+            shift, w = (j-4)*dilation, weights[k, j]
+            lo, hi = max(0, -shift), min(n, n-shift)
+            if lo < hi:
+                view = x[lo+shift:hi+shift]
+                for t in range(hi-lo): c[lo+t] += w*view[t]
+        for t in range(n):
+            winner[t] = k if c[t] > most[t] else winner[t]
+            most[t] = max(c[t], most[t])
+            loser[t] = k if c[t] < least[t] else loser[t]
+            least[t] = min(c[t], least[t])
+    for t in range(n):
+        out[0, winner[t]] += most[t]
+        out[1, loser[t]] += 1
+
+# %% ../../nbs/15_audio.rocket.ipynb #006c54e6
+@njit(nogil=True, error_model='numpy')
+def _hydra_clip(x, diff, weights, channels, out):
+    "All groups on one series (channels, samples) and its differences, accounts into `out` (dilations, 2, 2, groups/2, kernels), float64"
+    n_kernels = out.shape[-1]
+    for i in range(len(weights)):
+        for skip in range(2):
+            series = diff if skip else x
+            for g in range(out.shape[3]):
+                mix = series[0].copy()
+                if len(series) > 1:
+                    mix[:] = 0
+                    for ch in channels[i, skip, g]: mix += series[ch]
+                _compete(mix, weights[i, skip, g*n_kernels:(g+1)*n_kernels, 0], 2**i, out[i, skip, :, g])
+
+# %% ../../nbs/15_audio.rocket.ipynb #35b4fbe0
 class Hydra(_Features):
-    "Competing random convolutions ([Dempster, Schmidt & Webb 2023](https://arxiv.org/abs/2203.13652)); in torch on all devices"
+    "Competing random convolutions ([Dempster, Schmidt & Webb 2023](https://arxiv.org/abs/2203.13652))"
     def __init__(self,
         n_kernels:int=8,     # Kernels of a group
         n_groups:int=64,     # Groups at each dilation, an even number: half look at the series, half at its differences
         max_channels:int=8,  # A group sums at most so many channels
         normalize:bool=True, # Bring each item to mean 0 and standard deviation 1 first?
-        seed:int=0           # The same seed draws the same kernels
+        seed:int=0,          # The same seed draws the same kernels
+        backend:str=None     # 'numba' or 'torch'; if `None`, numba for tensors on a processor
     ):
-        super().__init__(normalize, seed)
+        super().__init__(normalize, seed, backend)
         if n_groups < 2 or n_groups%2: raise ValueError(f'groups are shared between the series and its differences, so their number is even; got {n_groups}')
         self.n_kernels, self.n_groups, self.max_channels = n_kernels, n_groups, max_channels
         self.register_buffer('weights', torch.zeros(0))                 # (dilations, 2, kernels*groups/2, 1, 9)
@@ -565,7 +605,16 @@ class Hydra(_Features):
         channels = torch.stack([torch.randint(0, n_channels, (2, half, k), generator=rng) for _ in range(n_dilations)])
         self._keep(weights=w/w.abs().sum(-1, keepdim=True), channels=channels, shape=[n_channels, n_dilations])
 
-    def _compete(self, x, lengths):
+    def _numba(self, x, lengths):
+        w, channels = self.weights.numpy(), self.channels.numpy()
+        out = np.zeros((len(x), len(w), 2, 2, self.n_groups//2, self.n_kernels))
+        def one(i):
+            o = x[i, :, :lengths[i]]
+            _hydra_clip(o, np.diff(o), w, channels, out[i])
+        _over_threads(one, len(x))
+        return torch.from_numpy(out.astype(np.float32)).flatten(1)
+
+    def _torch(self, x, lengths):
         "Accounts of all groups, of a batch"
         half, res, both = self.n_groups//2, [], (x, x.diff())
         for i, (ws, chans) in enumerate(zip(self.weights, self.channels)):
@@ -582,11 +631,12 @@ class Hydra(_Features):
         return torch.cat(res, 1).flatten(1)
 
     def _transform(self, x, lengths):
+        if self._in_numba(x): return self._numba(x.contiguous().numpy(), lengths.tolist())
         if x.shape[-1] < 2: x = nn.functional.pad(x, (0, 2-x.shape[-1]))
         with torch.autocast(x.device.type, enabled=False):
             if x.device.type != 'cpu': pieces = zip(*(o.split(max(1, _CHUNK//(self.n_groups*self.n_kernels*x.shape[-1]))) for o in (x, lengths)))
             else: pieces = [(x[i:i+1, :, :max(n, 2)], lengths[i:i+1]) for i, n in enumerate(lengths.tolist())]      # each cut to its length
-            res = [self._compete(*o) for o in pieces]
+            res = [self._torch(*o) for o in pieces]
         return torch.cat(res) if res else x.new_zeros(0, self.n_features)
 
 # %% ../../nbs/15_audio.rocket.ipynb #014b61c6
@@ -612,7 +662,7 @@ def _rocket_digest(rocket, dls):
     for v in (x, *rocket.state_dict().values()): h.update(v.detach().as_subclass(Tensor).cpu().contiguous().numpy().tobytes())
     return h.hexdigest()[:16]
 
-# %% ../../nbs/15_audio.rocket.ipynb #ee4f4a13
+# %% ../../nbs/15_audio.rocket.ipynb #356794c6
 class RocketLearner(Learner):
     "A `Learner` whose model is kernels, standardisation and a linear layer; fitting trains that on features made once. See `rocket_learner`"
     kept, cache = None, None
@@ -661,7 +711,7 @@ class RocketLearner(Learner):
         if y.ndim != 1 or y.is_floating_point(): raise ValueError(f'ridge classification needs a category for each item, got {tuple(y.shape)} {y.dtype}')
         _, scale, head = self.model
         ridge = RidgeClassifierCV(alphas).fit(((x-scale.mean.cpu())/scale.std.cpu()).numpy(), y.numpy())
-        w, b = (torch.from_numpy(np.atleast_1d(o)).float() for o in (ridge.coef_, ridge.intercept_))
+        w, b = torch.from_numpy(ridge.coef_).float().view(-1, x.shape[1]), torch.as_tensor(ridge.intercept_).float().view(-1)
         if len(ridge.classes_) == 2: w, b = torch.cat([-w, w]), torch.cat([-b, b])
         head.weight.zero_()
         head.bias.fill_(-1)                                                                                      # a class without training items

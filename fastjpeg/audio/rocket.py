@@ -285,10 +285,20 @@ def _pool_torch(
     share = 1/ppv.clamp(min=1)
     return torch.stack([ppv/n.clamp(min=1), stretch.clamp(min=0).double(), value*share, (index*share).masked_fill(ppv == 0, -1)], 1).float()
 
-# %% ../../nbs/15_audio.rocket.ipynb #7c368716
-_CHUNK = 2**26      # numbers that the outputs of the 84 kernels may have at a time on a GPU
+# %% ../../nbs/15_audio.rocket.ipynb #bd06df6e
+_CHUNK = 2**26      # numbers that the outputs of kernels may have at a time on a GPU
 
-# %% ../../nbs/15_audio.rocket.ipynb #874be56b
+# %% ../../nbs/15_audio.rocket.ipynb #dd29a7b8
+def _pieces(
+    x:Tensor, lengths:Tensor, # (batch, channels, samples), (batch)
+    kernels:int,              # Outputs for each sample
+    least:int=1               # Samples to leave at least
+)->list:                      # Pairs of both
+    "What is worked on at a time: on a processor clip by clip, each cut to its length; on a GPU as much as `_CHUNK` allows"
+    if x.device.type == 'cpu': return [(x[i:i+1, :, :max(n, least)], lengths[i:i+1]) for i, n in enumerate(lengths.tolist())]
+    return list(zip(*(o.split(max(1, _CHUNK//(kernels*max(x.shape[-1], 1)))) for o in (x, lengths))))
+
+# %% ../../nbs/15_audio.rocket.ipynb #4879992e
 def _mini_torch(
     x:Tensor,       # (batch, channels, samples) float32, zeros beyond the lengths
     lengths:Tensor, # (batch) int64
@@ -299,13 +309,11 @@ def _mini_torch(
     same:bool,      # Do all kernels look beyond the ends of the series, or every other one?
     multi:bool      # Four features for each bias?
 )->Tensor:          # (batch, 1 or 4, features)
-    "Features of MiniRocket or MultiRocket, on any device; on a processor clip by clip, each cut to its length"
+    "Features of MiniRocket or MultiRocket, on any device"
     cpu = x.device.type == 'cpu'
     if not x.shape[-1]: x = nn.functional.pad(x, (0, 1))                                    # the difference of a single sample
-    if cpu: pieces = [(x[i:i+1, :, :max(n, 1)], lengths[i:i+1]) for i, n in enumerate(lengths.tolist())]
-    else: pieces = list(zip(*(o.split(max(1, _CHUNK//(84*max(x.shape[-1], 1)))) for o in (x, lengths))))
     res = []
-    for o, n in pieces:
+    for o, n in _pieces(x, lengths, 84):
         start, out = 0, o.new_zeros(len(o), 4 if multi else 1, len(biases))
         c, buffer = o.new_empty(2, len(o), 84, o.shape[-1])
         t = torch.arange(o.shape[-1], device=x.device)
@@ -459,7 +467,7 @@ def _rocket_clip(x, weights, sizes, biases, dilations, padded, out):
         out[k, 0] = _count_above(c[:m], np.float32(0))/m
         out[k, 1] = peak
 
-# %% ../../nbs/15_audio.rocket.ipynb #9c36f125
+# %% ../../nbs/15_audio.rocket.ipynb #3231a0f2
 def _rocket_torch(x, lengths, weights, sizes, biases, dilations, padded):
     "As `_rocket_clip`, of a batch: kernels of one size, dilation and padding are one convolution"
     out = x.new_zeros(len(x), len(sizes), 2)
@@ -468,14 +476,13 @@ def _rocket_torch(x, lengths, weights, sizes, biases, dilations, padded):
         span, rows = (size-1)*d, (which == i).nonzero()[:, 0]
         p = span//2 if pad else 0
         if x.shape[-1]+2*p <= span: continue
-        for part, n, o in zip(*(a.split(max(1, _CHUNK//(len(rows)*x.shape[-1]))) for a in (x, lengths, out))):
-            m = (n+2*p-span).clamp(min=0)[:, None]
-            c = nn.functional.conv1d(part, weights[rows, :, :size], biases[rows], dilation=d, padding=p)
-            c = c.masked_fill(torch.arange(c.shape[-1], device=x.device) >= m[..., None], -torch.inf)
-            o[:, rows] = torch.stack([(c > 0).sum(-1)/m.clamp(min=1), c.amax(-1)], -1).where(m[..., None] > 0, 0)
+        m = (lengths+2*p-span).clamp(min=0)[:, None]
+        c = nn.functional.conv1d(x, weights[rows, :, :size], biases[rows], dilation=d, padding=p)
+        c = c.masked_fill(torch.arange(c.shape[-1], device=x.device) >= m[..., None], -torch.inf)
+        out[:, rows] = torch.stack([(c > 0).sum(-1)/m.clamp(min=1), c.amax(-1)], -1).where(m[..., None] > 0, 0)
     return out
 
-# %% ../../nbs/15_audio.rocket.ipynb #5e0a5c9a
+# %% ../../nbs/15_audio.rocket.ipynb #55196c55
 class Rocket(_Features):
     "Share of positive values, and greatest value, of random convolutions ([Dempster, Petitjean & Webb 2020](https://arxiv.org/abs/1910.13051))"
     def __init__(self,
@@ -512,7 +519,9 @@ class Rocket(_Features):
     def _transform(self, x, lengths):
         kernels = [self._buffers[k] for k in ('weights', 'sizes', 'biases', 'dilations', 'padded')]
         if not self._in_numba(x):
-            with torch.autocast(x.device.type, enabled=False): return _rocket_torch(x, lengths, *kernels).flatten(1)
+            with torch.autocast(x.device.type, enabled=False):
+                res = [_rocket_torch(*o, *kernels).flatten(1) for o in _pieces(x, lengths, self.n_kernels)]
+            return torch.cat(res) if res else x.new_zeros(0, self.n_features)
         x, kernels, lengths = x.contiguous().numpy(), [o.numpy() for o in kernels], lengths.tolist()
         out = np.zeros((len(x), self.n_kernels, 2), np.float32)
         _over_threads(lambda i: _rocket_clip(x[i, :, :lengths[i]], *kernels, out[i]), len(x))
@@ -573,7 +582,7 @@ def _hydra_clip(x, diff, weights, channels, out):
                     for ch in channels[i, skip, g]: mix += series[ch]
                 _compete(mix, weights[i, skip, g*n_kernels:(g+1)*n_kernels, 0], 2**i, out[i, skip, :, g])
 
-# %% ../../nbs/15_audio.rocket.ipynb #35b4fbe0
+# %% ../../nbs/15_audio.rocket.ipynb #c125d805
 class Hydra(_Features):
     "Competing random convolutions ([Dempster, Schmidt & Webb 2023](https://arxiv.org/abs/2203.13652))"
     def __init__(self,
@@ -633,10 +642,7 @@ class Hydra(_Features):
     def _transform(self, x, lengths):
         if self._in_numba(x): return self._numba(x.contiguous().numpy(), lengths.tolist())
         if x.shape[-1] < 2: x = nn.functional.pad(x, (0, 2-x.shape[-1]))
-        with torch.autocast(x.device.type, enabled=False):
-            if x.device.type != 'cpu': pieces = zip(*(o.split(max(1, _CHUNK//(self.n_groups*self.n_kernels*x.shape[-1]))) for o in (x, lengths)))
-            else: pieces = [(x[i:i+1, :, :max(n, 2)], lengths[i:i+1]) for i, n in enumerate(lengths.tolist())]      # each cut to its length
-            res = [self._torch(*o) for o in pieces]
+        with torch.autocast(x.device.type, enabled=False): res = [self._torch(*o) for o in _pieces(x, lengths, self.n_groups*self.n_kernels, 2)]
         return torch.cat(res) if res else x.new_zeros(0, self.n_features)
 
 # %% ../../nbs/15_audio.rocket.ipynb #014b61c6
@@ -662,7 +668,7 @@ def _rocket_digest(rocket, dls):
     for v in (x, *rocket.state_dict().values()): h.update(v.detach().as_subclass(Tensor).cpu().contiguous().numpy().tobytes())
     return h.hexdigest()[:16]
 
-# %% ../../nbs/15_audio.rocket.ipynb #356794c6
+# %% ../../nbs/15_audio.rocket.ipynb #34e258e6
 class RocketLearner(Learner):
     "A `Learner` whose model is kernels, standardisation and a linear layer; fitting trains that on features made once. See `rocket_learner`"
     kept, cache = None, None
@@ -703,14 +709,14 @@ class RocketLearner(Learner):
 
     @torch.no_grad()
     def fit_ridge(self,
-        alphas=np.logspace(-3, 3, 10) # Strengths to choose from
-    ):                                # The strength that was best in cross-validation
+        alphas=None # Strengths to choose from; ten from 0.001 to 1000 if `None`
+    ):              # The strength that was best in cross-validation
         "The linear layer by ridge regression on -1 and 1 for each class, its strength chosen by leaving one item out (`RidgeClassifierCV`)"
         from sklearn.linear_model import RidgeClassifierCV
         (x, y), _ = self.features()
         if y.ndim != 1 or y.is_floating_point(): raise ValueError(f'ridge classification needs a category for each item, got {tuple(y.shape)} {y.dtype}')
         _, scale, head = self.model
-        ridge = RidgeClassifierCV(alphas).fit(((x-scale.mean.cpu())/scale.std.cpu()).numpy(), y.numpy())
+        ridge = RidgeClassifierCV(np.logspace(-3, 3, 10) if alphas is None else alphas).fit(((x-scale.mean.cpu())/scale.std.cpu()).numpy(), y.numpy())
         w, b = torch.from_numpy(ridge.coef_).float().view(-1, x.shape[1]), torch.as_tensor(ridge.intercept_).float().view(-1)
         if len(ridge.classes_) == 2: w, b = torch.cat([-w, w]), torch.cat([-b, b])
         head.weight.zero_()

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from .spectrogram import TensorSpec
 
-# %% ../../nbs/16_audio.diffres.ipynb #70a27ff8
+# %% ../../nbs/16_audio.diffres.ipynb #d895940c
 def importance(
     score:Tensor, # (batch, frames) scores of a network, 0..1; 0 for padding
     total:Tensor  # (batch) frames to be left of each item
-)->Tensor:        # (batch, frames), each in 0..1: how much of an output frame each frame fills; they sum to `total`, or to less by less than 1
+)->Tensor:        # (batch, frames), each in 0..1: how much of an output frame each fills; they sum to `total`, to less if too few frames have a score
     "Scale scores so that they fill the frames wanted (the published `score_norm`, for each item by itself)"
     p = score.double()                                                          # float32 sums of thousands of frames are off by 1e-4
     p = p/p.sum(1, keepdim=True).clamp(min=1e-12)*total[:, None]

@@ -235,13 +235,13 @@ def pool_stats(
     peak = x.masked_fill(~inside, -torch.inf).amax(-1)
     return torch.cat([mean, std, peak.where(peak.isfinite(), 0)], 1)
 
-# %% ../../nbs/17_audio.rbm.ipynb #6f1f89d5
+# %% ../../nbs/17_audio.rbm.ipynb #171dd79e
 def show_bases(
     rbm:ConvRBM,
     whiten:PCAWhiten=None, # What its input was whitened with: bases are shown as the spectrograms that they stand for
     n:int=48,              # How many; those with the greatest weights
     n_cols:int=24,         # So many in a row
-    figsize=(9, 4)         # Inches
+    figsize=(8, 3.4)       # Inches
 ):
     "Bases beside each other, low frequencies at the bottom, as Lee et al. (2009, figure 1) show them"
     import matplotlib.pyplot as plt

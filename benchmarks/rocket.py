@@ -97,6 +97,7 @@ def alone(backend):
 
 def speed():
     numba.set_num_threads(1)
+    torch.set_num_threads(1)            # numba's setting, which aeon changes, is torch's too where both use one OpenMP
     x = pcm(8, 1, 4096)
     t, n = torch.from_numpy(x).float(), np.array([4096, 2000]*4, np.int32)
     aeon = peer('aeon.transformations.collection.convolution_based')

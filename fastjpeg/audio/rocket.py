@@ -237,7 +237,7 @@ def _mini_numba(x, lengths, skew, dilations, counts, biases, channels, same, mul
     _over_threads(lambda i: _mini_clip(x[i, :, :lengths[i]], skew, dilations, counts, biases, channels, same, multi, out[i]), len(x))
     return torch.from_numpy(out)
 
-# %% ../../nbs/15_audio.rocket.ipynb #4b68d724
+# %% ../../nbs/15_audio.rocket.ipynb #c3638dbb
 def _mini_outputs(
     x:Tensor,       # (batch, channels, samples) float32
     d:int,          # Dilation
@@ -254,14 +254,11 @@ def _mini_outputs(
     triple = 3*torch.stack(views, 2)                                                        # (batch, channels, 9, samples)
     if x.shape[1] == 1: part = out
     else: out.zero_()
+    rows = part.split([8-j1 for j0 in range(7) for j1 in range(j0+1, 8)], 1)                # kernels that share their first two weights of +2
     for ch in range(x.shape[1]):
-        k, weights = 0, triple[:, ch]
-        first = alpha[:, ch, None]+weights[:, :7]
-        for j0 in range(7):
-            second = (first[:, j0, None]+weights[:, j0+1:8])[:, :, None]
-            for j1 in range(j0+1, 8):
-                torch.add(second[:, j1-j0-1], weights[:, j1+1:], out=part[:, k:k+8-j1])
-                k += 8-j1
+        tails, to = [triple[:, ch, j:] for j in range(9)], iter(rows)
+        for j0, first in enumerate((alpha[:, ch, None]+triple[:, ch, :7]).unbind(1)):
+            for j1, second in enumerate((first[:, None]+triple[:, ch, j0+1:8]).split(1, 1), j0+1): torch.add(second, tails[j1+1], out=next(to))
         if part is not out: out[:, channels[:, ch]] += part[:, channels[:, ch]]
     return out
 
@@ -298,7 +295,7 @@ def _pieces(
     if x.device.type == 'cpu': return [(x[i:i+1, :, :max(n, least)], lengths[i:i+1]) for i, n in enumerate(lengths.tolist())]
     return list(zip(*(o.split(max(1, _CHUNK//(kernels*max(x.shape[-1], 1)))) for o in (x, lengths))))
 
-# %% ../../nbs/15_audio.rocket.ipynb #4879992e
+# %% ../../nbs/15_audio.rocket.ipynb #b7318f08
 def _mini_torch(
     x:Tensor,       # (batch, channels, samples) float32, zeros beyond the lengths
     lengths:Tensor, # (batch) int64
@@ -312,10 +309,11 @@ def _mini_torch(
     "Features of MiniRocket or MultiRocket, on any device"
     cpu = x.device.type == 'cpu'
     if not x.shape[-1]: x = nn.functional.pad(x, (0, 1))                                    # the difference of a single sample
-    res = []
+    res, scratch = [], None
     for o, n in _pieces(x, lengths, 84):
         start, out = 0, o.new_zeros(len(o), 4 if multi else 1, len(biases))
-        c, buffer = o.new_empty(2, len(o), 84, o.shape[-1])
+        if scratch is None or scratch.shape[1:] != (len(o), 84, o.shape[-1]): scratch = o.new_empty(2, len(o), 84, o.shape[-1])
+        c, buffer = scratch
         t = torch.arange(o.shape[-1], device=x.device)
         for i, (d, count) in enumerate(zip(dilations.tolist(), counts.tolist())):
             _mini_outputs(o, d, skew, channels[i*84:(i+1)*84], c, buffer)

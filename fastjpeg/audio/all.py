@@ -1,6 +1,9 @@
 """Everything about audio: `from fastjpeg.audio.all import *`, after `from fastai.vision.all import *`"""
 from fastjpeg.audio.augment import *
 from fastjpeg.audio.core import *
+from fastjpeg.audio.diffres import *
+from fastjpeg.audio.rbm import *
+from fastjpeg.audio.rocket import *
 from fastjpeg.audio.spectrogram import *
 from fastjpeg.coords import *
 from fastjpeg.datasets import *

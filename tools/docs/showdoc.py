@@ -82,7 +82,8 @@ def show_doc(sym, name=None, title_level=None):
     "Markdown for `sym`; methods stand one level below functions and classes. Dispatched functions have no signature of their own, hence no entry"
     if isinstance_str(sym, 'Function') or isinstance_str(sym, 'TypeDispatch'): return ''
     doc = SymbolDoc(sym, name=name)
-    if isinstance(sym, type) and '__new__' in vars(sym) and '__init__' not in vars(sym): doc.dm = DocmentText(partial(sym.__new__, sym), docstring=False)    # tensors
+    named_tuple = hasattr(sym, '_fields')
+    if isinstance(sym, type) and '__new__' in vars(sym) and '__init__' not in vars(sym) and not named_tuple: doc.dm = DocmentText(partial(sym.__new__, sym), docstring=False)    # tensors
     if not isinstance(doc.dm, DocmentText): raise TypeError(f'{doc.nm} has no signature to show')
     doc.title_level = title_level or (4 if '.' in doc.nm else 3)
     return doc._repr_markdown_()

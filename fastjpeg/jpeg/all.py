@@ -2,6 +2,7 @@
 from fastjpeg.jpeg.codec import *
 from fastjpeg.jpeg.dct import *
 from fastjpeg.jpeg.domain import *
+from fastjpeg.jpeg.learn import *
 from fastjpeg.jpeg.qtables import *
 from fastjpeg.jpeg.rate import *
 from fastjpeg.jpeg.transforms import *

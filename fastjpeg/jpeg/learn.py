@@ -119,7 +119,7 @@ class _Recorded(Metric):
     @property
     def value(self): return self._get()
 
-# %% ../../nbs/24_jpeg.learn.ipynb #3720fc55
+# %% ../../nbs/24_jpeg.learn.ipynb #ea2b4a6c
 class UseJpeg(Callback):
     "Give the model of a `Learner` what comes back from JPEG files, and record how large they are"
     order = MixedPrecision.order+2      # its steps come after those of gradient accumulation and loss scaling
@@ -158,7 +158,8 @@ class UseJpeg(Callback):
         return raw/b if b else float('nan')
 
     def _stats(self, x): # mean and std of `Normalize`, or of none
-        norm = next((o for o in self.dls.valid.after_batch.fs if isinstance(o, Normalize)), None)
+        dl = getattr(self.dls.valid, 'dl', self.dls.valid)      # under distrib_ctx a loader is wrapped
+        norm = next((o for o in dl.after_batch.fs if isinstance(o, Normalize)), None)
         return (0., 1.) if norm is None else (to_device(o, x.device) for o in (norm.mean, norm.std))
     def _pixels(self, x): # what the model takes -> (batch, channels, height, width) in [0,1]
         mean, std = self._stats(x)

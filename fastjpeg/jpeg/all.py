@@ -1,5 +1,6 @@
 "The JPEG half in one import: `from fastjpeg.jpeg.all import *`"
 from fastjpeg.jpeg.codec import *
+from fastjpeg.jpeg.curves import *
 from fastjpeg.jpeg.dct import *
 from fastjpeg.jpeg.domain import *
 from fastjpeg.jpeg.learn import *

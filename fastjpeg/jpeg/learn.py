@@ -7,8 +7,7 @@ Docs: https://fastjpeg.github.io/fastjpeg/jpeg.learn.html.md"""
 # %% auto #0
 __all__ = ['JpegLayer', 'rate_loss', 'image_bytes', 'UseJpeg', 'LearnQTables', 'AffineJpegLayer']
 
-# %% ../../nbs/24_jpeg.learn.ipynb #9c3d4251
-import copy
+# %% ../../nbs/24_jpeg.learn.ipynb #6be0cc36
 import math
 
 import numpy as np
@@ -372,7 +371,7 @@ class _ToPixels(torch.autograd.Function):
             planes = _join_t(g/255, seen, ctx.sub, [o.shape[-2:] for o in inside])
             return None, None, *(_dct(p*i) for p, i in zip(planes, inside))
 
-# %% ../../nbs/24_jpeg.learn.ipynb #f002cc22
+# %% ../../nbs/24_jpeg.learn.ipynb #cc71af01
 class AffineJpegLayer(nn.Module):
     "JPEG with `round(weight*c + bias)` in place of `round(c/q)`, weight and bias learned for each frequency"
     def __init__(self,
@@ -408,7 +407,7 @@ class AffineJpegLayer(nn.Module):
                 c = (c-_tile(mean[None], plane))/_tile(std[None].clamp(min=1e-5), plane)
             w, b = _tile(self.log_weight[None, i].exp(), plane), _tile(self.bias[None, i], plane)
             u = w*c+b
-            k = u+(u.round()-u).detach()
+            k = u+(u.sign()*(u.abs()+.50001).floor()-u).detach()        # halves away from zero, as in libjpeg; a little more, for exp(-log(q)) is not quite 1/q
             self.levels.append(u.flatten(2, 3))
             c = (k-b)/w
             if self.normalise: c = torch.where(_tile((std > 1e-5)[None], plane), c*_tile(std[None], plane), 0.)+_tile(mean[None], plane)

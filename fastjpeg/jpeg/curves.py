@@ -250,13 +250,13 @@ def _log_bytes_of(
     if len(steps) < 2: return None, np.nan, np.nan
     return PchipInterpolator(steps, np.bincount(which, x)/np.bincount(which)), steps[0], steps[-1]
 
-# %% ../../nbs/26_jpeg.curves.ipynb #57675ea7
+# %% ../../nbs/26_jpeg.curves.ipynb #c7c9bc35
 def _bd(
     reference, # (bytes (n,), metric (n,))
     other
 )->float:      # Mean difference of log bytes; nan if no value of the metric is on both curves
     (f, lo1, hi1), (g, lo2, hi2) = _log_bytes_of(*reference), _log_bytes_of(*other)
-    lo, hi = max(lo1, lo2), min(hi1, hi2)
+    lo, hi = np.maximum(lo1, lo2), np.minimum(hi1, hi2)     # nan stays nan
     return (g.integrate(lo, hi)-f.integrate(lo, hi)).item()/(hi-lo) if lo < hi else np.nan
 
 # %% ../../nbs/26_jpeg.curves.ipynb #333da7cd

@@ -1,0 +1,171 @@
+"""What learned tables save: bytes at equal held-out loss and metric, against the standard tables at all qualities, both with optimised Huffman tables (Bjontegaard's rate difference, 95 % interval
+over images and seeds).
+
+`python -m benchmarks.savings [--sets fsdd camvid ..] [--ways fixed joint] [--seeds 3] [--out savings_out]`. Takes hours on two cores; what is there already in `--out` is not made again."""
+import argparse
+from functools import cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.vision.all import *
+from PIL import Image
+
+from fastjpeg.all import *
+
+
+class Task(NamedTuple):
+    train:tuple         # Images (n, channels, height, width) uint8, and labels or masks
+    valid:tuple         # To select on
+    test:tuple          # To measure on
+    model:callable      # -> nn.Module
+    metric:callable
+    loss:callable
+    epochs:int          # Of a model
+    bs:int
+    qualities:tuple     # Of the standard tables
+    weights:tuple       # Of the rate: one point of the learned curve each
+    lr:float = 1e-2
+    table_epochs:int = 6
+    start:QTables = QTables.standard(10)
+    cbs:tuple = ()      # Classes of callbacks
+
+
+def split(x, y, *ends): # (images, labels) cut at the given places
+    return [(x[a:b], y[a:b]) for a, b in zip((0, *ends), (*ends, len(x)))]
+
+
+@cache
+def fsdd():
+    "Spoken digits as log-mel spectrograms, 64 x 64, 8 bits for 80 dB; recordings 0 to 9 of each speaker and digit are held out"
+    table = pd.read_csv(data_path('fsdd')/'index.csv')
+    mel, to_db = Mel(n_fft=512, hop_length=100, n_mels=64), ToDb(ref='max')
+    def image(o):
+        wave = TensorAudio.create(data_path('fsdd')/o)[:, :6300]
+        db = to_db(mel(TensorAudio(F.pad(wave, (0, 6300-wave.shape[1])), sr=8000)))
+        return ((db.as_subclass(Tensor).clamp(-80, 0)+80)/80*255).round().byte()
+    x, y = torch.stack([image(o) for o in table.path]), torch.tensor(table.digit.values)
+    part = [torch.tensor(m.values).nonzero().squeeze(1) for m in (table['index'] >= 15, table['index'].between(10, 14), table['index'] < 10)]
+    return Task(*((x[i], y[i]) for i in part), partial(small_cnn, 1, 10, (16, 32, 64)), accuracy, CrossEntropyLossFlat(), 6, 64, (2, 3, 4, 6, 9, 14, 25), (.1, .3, .8, 2, 5, 12))
+
+
+@cache
+def mnist():
+    d = np.load(data_path('mnist')/'mnist_subset.npz')
+    x, y = torch.from_numpy(d['x_train'])[:, None], torch.from_numpy(d['y_train']).long()
+    i = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    train, valid = split(x[i][:6000], y[i][:6000], 5000)
+    return Task(train, valid, (torch.from_numpy(d['x_test'])[:, None], torch.from_numpy(d['y_test']).long()), partial(small_cnn, 1, 10, (16, 32, 64)), accuracy, CrossEntropyLossFlat(), 4, 64,
+                (1, 2, 3, 4, 6, 9, 14, 25), (.02, .05, .1, .2, .4, .8))
+
+
+@cache
+def cifar():
+    d = np.load(data_path('cifar10')/'cifar10_subset.npz')
+    x, y = torch.from_numpy(d['x_train']).permute(0, 3, 1, 2), torch.from_numpy(d['y_train']).long()
+    i = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    train, valid = split(x[i], y[i], 1700)
+    return Task(train, valid, (torch.from_numpy(d['x_test']).permute(0, 3, 1, 2), torch.from_numpy(d['y_test']).long()), partial(small_cnn, 3, 10, (32, 64, 96)), accuracy, CrossEntropyLossFlat(), 10, 64,
+                (1, 2, 3, 4, 6, 9, 14, 25), (.2, .4, .8, 1.6, 3.2, 6.4), lr=5e-3)
+
+
+class SmallFcn(nn.Module):
+    "(batch, 3, height, width) -> (batch, classes, height, width): three scales, added"
+    def __init__(self, n_out, widths=(16, 32, 64)):
+        super().__init__()
+        self.down = nn.ModuleList([nn.Sequential(ConvLayer(a, b, stride=2), ConvLayer(b, b)) for a, b in zip((3, *widths), widths)])
+        self.heads = nn.ModuleList([nn.Conv2d(b, n_out, 1) for b in widths])
+    def forward(self, x):
+        out, y = 0, x
+        for down, head in zip(self.down, self.heads):
+            y = down(y)
+            out = out+F.interpolate(head(y), size=x.shape[-2:], mode='bilinear')
+        return out
+
+
+class MeanIou(JaccardCoeffMulti):
+    "Mean over the classes of an image; class 11 has no label"
+    def accumulate(self, learn):
+        pred, targ = learn.pred.argmax(1).flatten(), learn.y.flatten()
+        seen = targ != 11
+        for c in range(11):
+            p, t = pred[seen] == c, targ[seen] == c
+            self.inter[c] = self.inter.get(c, 0)+(p & t).sum().item()
+            self.union[c] = self.union.get(c, 0)+(p.sum()+t.sum()).item()
+    @property
+    def name(self): return 'miou'
+
+
+class CropFlip(Callback):
+    "112 x 144 pixels of each picture and mask, half of them mirrored"
+    order = UseJpeg.order-1
+    def before_batch(self):
+        if not self.training: return
+        (x,), (y,) = self.xb, self.yb
+        top, left = (random.randint(0, (n-m)//16)*16 for n, m in zip(x.shape[-2:], (112, 144)))
+        x, y = (o[..., top:top+112, left:left+144] for o in (x, y))
+        self.learn.xb, self.learn.yb = ((x.flip(-1),), (y.flip(-1),)) if random.random() < .5 else ((x,), (y,))
+
+
+@cache
+def camvid():
+    "Street scenes, 240 x 180, and their masks"
+    table, path = pd.read_csv(data_path('camvid')/'index.csv'), data_path('camvid')
+    def load(t): return torch.stack([image2tensor(PILImage.create(path/o)) for o in t.image]), torch.stack([torch.from_numpy(np.array(Image.open(path/o))).long() for o in t['mask']])
+    own = table[table.split == 'train']
+    held = np.arange(len(own)) % 5 == 0
+    return Task(load(own[~held]), load(own[held]), load(table[table.split == 'val']), partial(SmallFcn, 11), MeanIou(), CrossEntropyLossFlat(axis=1, ignore_index=11), 100, 6,
+                (1, 2, 3, 5, 8, 12, 20, 35), (.05, .1, .2, .4, .8, 1.6), lr=1e-2, table_epochs=15, cbs=(CropFlip,))
+
+
+def learner(task, seed, test=False):
+    set_seed(seed, reproducible=True)
+    sets = [list(zip(TensorImage(x.float()/255), y)) for x, y in (task.train, task.test if test else task.valid)]
+    dls = DataLoaders.from_dsets(*sets, bs=task.bs, num_workers=0, device='cpu')
+    dls.train.rng.seed(seed)
+    return Learner(dls, task.model(), loss_func=task.loss, metrics=task.metric, cbs=[o() for o in task.cbs])
+
+
+def fixed(task, seeds, out):
+    "Models trained on clean pictures, and tables for them as they are, selected on the validation set"
+    standard, learned = [], []
+    for seed in seeds:
+        learn = learner(task, seed)
+        with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(task.epochs, task.lr)
+        tests = list(zip(TensorImage(task.test[0].float()/255), task.test[1]))
+        kw = dict(mode='test', fit=lambda l: l.fit(task.table_epochs), seeds=[seed], items=tests, progress=False)
+        standard.append(quality_sweep(learn, task.qualities, file=out/f'standard{seed}.csv', **kw))
+        learned.append(quality_sweep(learn, [LearnQTables(task.start, 'tables', rate_weight=w) for w in task.weights], file=out/f'learned{seed}.csv', **kw))
+    return pd.concat(standard), pd.concat(learned)
+
+
+def joint(task, seeds, out):
+    "Models and tables trained together, against models trained at each quality of the standard tables"
+    kw = dict(mode='both', fit=lambda l: l.fit_one_cycle(task.epochs, task.lr), seeds=seeds, progress=False)
+    make = partial(learner, task, test=True)
+    return (quality_sweep(make, task.qualities, file=out/'standard.csv', **kw),
+            quality_sweep(make, [LearnQTables(task.start, rate_weight=w) for w in task.weights], file=out/'learned.csv', **kw))
+
+
+def run(argv=()):
+    p = argparse.ArgumentParser(prog='python -m benchmarks.savings', description=__doc__)
+    p.add_argument('--sets', nargs='+', default=['fsdd', 'camvid', 'cifar', 'mnist'])
+    p.add_argument('--ways', nargs='+', default=['fixed', 'joint'])
+    p.add_argument('--seeds', type=int, default=3)
+    p.add_argument('--out', type=Path, default=Path('savings_out'))
+    args = p.parse_args(argv)
+    for name in args.sets:
+        for way in args.ways:
+            (out := args.out/name/way).mkdir(parents=True, exist_ok=True)
+            task = globals()[name]()
+            standard, learned = globals()[way](task, range(args.seeds), out)
+            metrics = ['loss', next(o[6:] for o in standard if o.startswith('image_') and o not in ('image_loss', 'image_bytes'))]
+            for m in metrics: print(f'{name}, {way}, {args.seeds} seeds, bytes at equal {m}: {bd_rate(standard, learned, m)}', flush=True)
+            for kind, df in (('standard', standard), ('learned', learned)): print(kind, df.groupby('tables', sort=False)[['bytes', *metrics]].mean().round(4).to_string(), sep='\n', flush=True)
+
+
+if __name__ == '__main__':
+    torch.set_num_threads(1)
+    run(sys.argv[1:])

@@ -106,7 +106,7 @@ def _metadata(im:Image.Image): # dict for `Image.save`: EXIF (of other formats t
     else: exif = None
     return {**out, 'exif': exif} if exif else out
 
-# %% ../../nbs/23_jpeg.transforms.ipynb #52cb400c
+# %% ../../nbs/23_jpeg.transforms.ipynb #c266a613
 def _reencode_one(
     job:tuple,     # (original, new file)
     settings:dict  # `qtables` for Pillow, and `subsampling`
@@ -122,7 +122,7 @@ def _reencode_one(
                 new, kw = _as_jpeg_mode(im), {**settings, **_metadata(im)}
                 if new.mode == 'CMYK': kw.update(subsampling='4:4:4', qtables=kw['qtables'][:1])         # no component of CMYK is colour alone
                 dst.parent.mkdir(parents=True, exist_ok=True)
-                new.save(part, 'JPEG', **kw)
+                new.save(part, 'JPEG', optimize=True, **kw)
             os.replace(part, dst)
             row['status'] = 'written'
         except Exception as e:                      # damaged files raise nearly everything
@@ -144,7 +144,7 @@ def _claim(
     dest.mkdir(parents=True, exist_ok=True)
     note.write_text(text)
 
-# %% ../../nbs/23_jpeg.transforms.ipynb #2acba373
+# %% ../../nbs/23_jpeg.transforms.ipynb #10468ef3
 def reencode(
     path:str|Path,           # Folder with images, and folders of images; nothing in it is changed
     dest:str|Path,           # Folder for the new files, same names (`.jpg` is added to those of other formats); new, or that of a run to be continued
@@ -154,7 +154,7 @@ def reencode(
     n_workers:int=None,      # Threads; as many as CPUs if `None`
     progress:bool=True       # Show a progress bar?
 )->pd.DataFrame:             # One row per file: `file`, `new` (name), `status` (written, present or skipped), `reason`, `bytes_before`, `bytes_after`
-    "Re-encode every image in a folder as JPEG, keeping orientation and colour profile"
+    "Re-encode every image in a folder as JPEG with optimised Huffman tables, keeping orientation and colour profile"
     path, dest = Path(path).resolve(), Path(dest).resolve()
     if not path.is_dir(): raise ValueError(f'{path} is not a folder')
     if dest == path: raise ValueError('dest must be another folder: originals are never overwritten')

@@ -29,12 +29,24 @@ class Task(NamedTuple):
     weights:tuple       # Of the rate: one point of the learned curve each
     lr:float = 1e-2
     table_epochs:int = 6
-    start:QTables = QTables.standard(10)
+    start:QTables = QTables([40]*64, [40]*64)
     cbs:tuple = ()      # Classes of callbacks
 
 
 def split(x, y, *ends): # (images, labels) cut at the given places
     return [(x[a:b], y[a:b]) for a, b in zip((0, *ends), (*ends, len(x)))]
+
+
+class Shift(Callback):
+    "Each picture moved by a few pixels, and mirrored where that changes no label"
+    order = UseJpeg.order-1
+    def __init__(self, rows, cols, mirror=False): self.rows, self.cols, self.mirror = rows, cols, mirror
+    def before_batch(self):
+        if not self.training: return
+        (x,), (r, c) = self.xb, (self.rows, self.cols)
+        h, w = x.shape[-2:]
+        x = [o[:, i:i+h, j:j+w] for o, i, j in zip(F.pad(x, (c, c, r, r), 'replicate'), torch.randint(2*r+1, (len(x),)), torch.randint(2*c+1, (len(x),)))]
+        self.learn.xb = (torch.stack([o.flip(-1) if self.mirror and random.random() < .5 else o for o in x]),)
 
 
 @cache
@@ -48,7 +60,8 @@ def fsdd():
         return ((db.as_subclass(Tensor).clamp(-80, 0)+80)/80*255).round().byte()
     x, y = torch.stack([image(o) for o in table.path]), torch.tensor(table.digit.values)
     part = [torch.tensor(m.values).nonzero().squeeze(1) for m in (table['index'] >= 15, table['index'].between(10, 14), table['index'] < 10)]
-    return Task(*((x[i], y[i]) for i in part), partial(small_cnn, 1, 10, (16, 32, 64)), accuracy, CrossEntropyLossFlat(), 6, 64, (2, 3, 4, 6, 9, 14, 25), (.1, .3, .8, 2, 5, 12))
+    return Task(*((x[i], y[i]) for i in part), partial(small_cnn, 1, 10, (16, 32, 64)), accuracy, CrossEntropyLossFlat(), 8, 64,
+                (2, 3, 4, 6, 9, 14, 25), (.05, .15, .4, 1, 2.5, 6), cbs=(partial(Shift, 2, 6),))
 
 
 @cache
@@ -58,7 +71,7 @@ def mnist():
     i = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
     train, valid = split(x[i][:6000], y[i][:6000], 5000)
     return Task(train, valid, (torch.from_numpy(d['x_test'])[:, None], torch.from_numpy(d['y_test']).long()), partial(small_cnn, 1, 10, (16, 32, 64)), accuracy, CrossEntropyLossFlat(), 4, 64,
-                (1, 2, 3, 4, 6, 9, 14, 25), (.02, .05, .1, .2, .4, .8))
+                (2, 3, 4, 6, 9, 14, 25), (.01, .03, .08, .2, .5, 1.2), cbs=(partial(Shift, 2, 2),))
 
 
 @cache
@@ -68,7 +81,7 @@ def cifar():
     i = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
     train, valid = split(x[i], y[i], 1700)
     return Task(train, valid, (torch.from_numpy(d['x_test']).permute(0, 3, 1, 2), torch.from_numpy(d['y_test']).long()), partial(small_cnn, 3, 10, (32, 64, 96)), accuracy, CrossEntropyLossFlat(), 10, 64,
-                (1, 2, 3, 4, 6, 9, 14, 25), (.2, .4, .8, 1.6, 3.2, 6.4), lr=5e-3)
+                (2, 3, 4, 6, 9, 14, 25, 45), (.05, .1, .2, .4, .8, 1.6), lr=5e-3, cbs=(partial(Shift, 2, 2, True),))
 
 
 class SmallFcn(nn.Module):
@@ -117,7 +130,7 @@ def camvid():
     own = table[table.split == 'train']
     held = np.arange(len(own)) % 5 == 0
     return Task(load(own[~held]), load(own[held]), load(table[table.split == 'val']), partial(SmallFcn, 11), MeanIou(), CrossEntropyLossFlat(axis=1, ignore_index=11), 100, 6,
-                (1, 2, 3, 5, 8, 12, 20, 35), (.05, .1, .2, .4, .8, 1.6), lr=1e-2, table_epochs=15, cbs=(CropFlip,))
+                (2, 3, 5, 8, 12, 20, 35), (.05, .1, .2, .4, .8, 1.6), lr=1e-2, table_epochs=15, cbs=(CropFlip,))
 
 
 def learner(task, seed, test=False):

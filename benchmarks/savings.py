@@ -60,8 +60,8 @@ def fsdd():
         return ((db.as_subclass(Tensor).clamp(-80, 0)+80)/80*255).round().byte()
     x, y = torch.stack([image(o) for o in table.path]), torch.tensor(table.digit.values)
     part = [torch.tensor(m.values).nonzero().squeeze(1) for m in (table['index'] >= 15, table['index'].between(10, 14), table['index'] < 10)]
-    return Task(*((x[i], y[i]) for i in part), partial(small_cnn, 1, 10, (16, 32, 64)), accuracy, CrossEntropyLossFlat(), 8, 64,
-                (2, 3, 4, 6, 9, 14, 25), (.05, .15, .4, 1, 2.5, 6), cbs=(partial(Shift, 2, 6),))
+    return Task(*((x[i], y[i]) for i in part), partial(small_cnn, 1, 10, (16, 32, 64)), accuracy, CrossEntropyLossFlat(), 6, 64,
+                (3, 5, 8, 13, 22, 40, 75), (.1, .3, .6, 1, 1.6), cbs=(partial(Shift, 2, 6),))
 
 
 @cache

@@ -92,14 +92,14 @@ def example_photos()->L: # Paths of three RGB JPEG files: a temple and a flower 
     sk = Path(sklearn.datasets.__file__).parent/'images'
     return L(sk/'china.jpg', sk/'flower.jpg', Path(matplotlib.get_data_path())/'sample_data'/'grace_hopper.jpg')
 
-# %% ../nbs/00_datasets.ipynb #a2efab00
+# %% ../nbs/00_datasets.ipynb #d5af0d4d
 def photo_patches(
     size:int=32 # Pixels of a side
 )->list:        # 900 (PILImage, name of the photo); of the first 600 and of the last 300 the same number from each photo
     "Small pictures from the photos, which are first shrunk to 320 x 240"
     names = ('temple', 'flower', 'portrait')
     ims = [PILImage.create(o).resize((320, 240)) for o in example_photos()]
-    items = [(PILImage(im.crop((x, y, x+size, y+size))), name) for y in np.linspace(0, 240-size, 15).astype(int) for x in np.linspace(0, 320-size, 20).astype(int) for im, name in zip(ims, names)]
+    items = [(PILImage.create(np.asarray(im)[y:y+size, x:x+size]), name) for y in np.linspace(0, 240-size, 15).astype(int) for x in np.linspace(0, 320-size, 20).astype(int) for im, name in zip(ims, names)]
     held = [i//3 % 3 == 0 for i in range(len(items))]
     return [o for o, h in zip(items, held) if not h]+[o for o, h in zip(items, held) if h]
 

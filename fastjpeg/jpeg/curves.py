@@ -219,7 +219,7 @@ def summarise_sweep(
     means = df.groupby('tables', sort=False)[list(dict.fromkeys(['quality', 'bytes', 'rate', metric]))].mean()
     return means.loc[names].assign(low=low, high=high)
 
-# %% ../../nbs/26_jpeg.curves.ipynb #d63f5e84
+# %% ../../nbs/26_jpeg.curves.ipynb #641418e7
 def plot_sweep(
     df:pd.DataFrame, # From `quality_sweep`
     metric:str,      # A column, such as 'accuracy'
@@ -229,13 +229,17 @@ def plot_sweep(
 ):                   # The axes
     "A curve with its 95 % band; call again with `ax` for more curves"
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator
     if x not in ('bytes', 'rate', 'quality'): raise ValueError(f"x must be 'bytes', 'rate' or 'quality', got {x!r}")
     if ax is None: _, ax = plt.subplots(figsize=(5, 3.2), layout='constrained')
     s = summarise_sweep(df, metric).dropna(subset=x).sort_values(x)
     line, = ax.plot(s[x], s[metric], 'o-', ms=4, label=label)
     ax.fill_between(s[x], s.low, s.high, color=line.get_color(), alpha=.15, lw=0)
     ax.set(xlabel={'bytes': 'bytes an image', 'rate': 'times smaller than pixels', 'quality': 'quality'}[x], ylabel=metric)
-    if x != 'quality': ax.set_xscale('log')
+    ax.set_xscale('log')
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter('{x:g}')
+    ax.xaxis.set_minor_formatter('')
     if label: ax.legend()
     return ax
 

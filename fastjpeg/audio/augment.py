@@ -123,11 +123,11 @@ class Polarity(AugmentAudio):
     "Upside down, as from a microphone with its wires crossed; ears and power spectra do not notice, networks for raw waveforms do"
     def change(self, x, n, of): return -x
 
-# %% ../../nbs/13_audio.augment.ipynb #92ad2c2d
+# %% ../../nbs/13_audio.augment.ipynb #3462e216
 def _ratio(
     a,b # (..., channels, samples)
 ):      # (..., 1, 1) root of the power of `a` over that of `b`; 0 where `a` is silent, and with a slope of 0 there
-    def power(o): return o.float().square().sum((-2, -1), keepdim=True)
+    def power(o): return o.to(torch.promote_types(o.dtype, torch.float32)).square().sum((-2, -1), keepdim=True)
     pa, pb = power(a), power(b)
     return pa.clamp(min=1e-30).sqrt()*(pa > 1e-30)/pb.clamp(min=1e-30).sqrt()
 
@@ -395,7 +395,7 @@ class Speed(AugmentAudio):
 
     def change(self, x, n, of): return change_speed(x*within(n, x), _draw(self._rate, n, log=True), n)
 
-# %% ../../nbs/13_audio.augment.ipynb #f9c412a6
+# %% ../../nbs/13_audio.augment.ipynb #df5829e5
 def time_stretch(
     x:Tensor,       # (batch, channels, samples)
     rate:Tensor,    # (batch) 2: twice as fast
@@ -412,14 +412,15 @@ def time_stretch(
     i, ok = at.floor().long().clamp(0, last), (at > -1) & (at < last+1)
     A, B = take(S, i, ok), take(S, (i+1).clamp(max=last), ok)
     f = (at-i).clamp(0, 1).to(x.dtype)[:, None, None]
-    turn = (B.angle()-A.angle()).cumsum(-1)
-    phase = A[..., :1].angle()+torch.nn.functional.pad(turn[..., :-1], (1, 0))
+    turned = torch.nn.functional.pad((B.angle()-A.angle()).cumsum(-1)[..., :-1], (1, 0))
+    first = ((n_out-n/rate)/2/hop).ceil().long().clamp(0, m-1)[:, None]       # where the sound begins, phases are its own
+    phase = turned+take(A.angle()-turned, first, torch.ones_like(first, dtype=torch.bool))
     window = torch.hann_window(n_fft, dtype=x.dtype, device=x.device)
     Z = torch.polar((1-f)*A.abs()+f*B.abs(), phase).flatten(0, 1)
     return torch.istft(Z, n_fft, hop, window=window, length=size).view(*x.shape[:-1], size)
 
-# %% ../../nbs/13_audio.augment.ipynb #e868b7e3
-def _vocoder_window(sr): return max(16, 2**round(math.log2(.064*sr)))        # 64 ms
+# %% ../../nbs/13_audio.augment.ipynb #6e24feeb
+def _vocoder_window(sr): return max(16, 2**round(math.log2(.045*sr)))        # about 45 ms: resolves the harmonics of a low voice, smears little
 
 # %% ../../nbs/13_audio.augment.ipynb #c331ab49
 def pitch_shift(

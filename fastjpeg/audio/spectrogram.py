@@ -26,7 +26,7 @@ from torch import Tensor
 from .core import TensorAudio, TensorSignal
 from ..coords import AddCoords, add_coords
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #d7eb84db
+# %% ../../nbs/11_audio.spectrogram.ipynb #231fc56e
 class TensorSpec(TensorSignal):
     "A spectrogram, (channels, frequencies, frames) or a batch of them, with what it takes to show it: `sr`, `hop_length`, `freqs`, `scale`, `unit`"
     def __new__(cls,
@@ -35,7 +35,7 @@ class TensorSpec(TensorSignal):
         hop_length:int,      # Samples from frame to frame
         freqs:np.ndarray,    # Centre frequency of each row (Hz); the number of the coefficient for 'mfcc'
         scale:str='hz',      # How rows are spaced: 'hz', 'mel' or 'mfcc'
-        unit:str='power',    # What values mean: 'complex', 'magnitude', 'power', 'dB' or 'coefficient'
+        unit:str='power',    # What values mean: 'complex', 'magnitude', 'power', 'dB', 'pcen' or 'coefficient'
         **kwargs
     ): return super().__new__(cls, x, sr=sr, hop_length=hop_length, freqs=freqs, scale=scale, unit=unit, **kwargs)
 
@@ -51,7 +51,7 @@ def with_values(self:TensorSpec,
     "Other values on the same axes"
     return TensorSpec(x, self.sr, self.hop_length, self.freqs, self.scale, unit or self.unit, lengths=self.lengths)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #898224d3
+# %% ../../nbs/11_audio.spectrogram.ipynb #7423f853
 @patch
 def show(self:TensorSpec,
     ctx=None,        # Axes to draw into; a new figure if `None`
@@ -68,7 +68,7 @@ def show(self:TensorSpec,
     x = self.detach().cpu()
     x = (x if x.is_complex() else x.float()).numpy()[channel]
     if self.unit in ('complex', 'magnitude', 'power'): x = (librosa.power_to_db if self.unit == 'power' else librosa.amplitude_to_db)(np.abs(x), ref=np.max)
-    label = {'coefficient': ''}.get(self.unit, 'dB')
+    label = {'coefficient': '', 'pcen': 'PCEN'}.get(self.unit, 'dB')
     y_axis = {'hz': 'linear', 'mel': 'mel'}.get(self.scale)
     if self.unit != 'coefficient': kwargs = {'cmap': 'magma', **kwargs}
     mesh = librosa.display.specshow(x, x_coords=self.times, y_coords=self.freqs, x_axis='time', y_axis=y_axis, ax=ctx, shading='nearest', **kwargs)

@@ -6,9 +6,9 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.frontends.html.md"""
 
 # %% auto #0
 __all__ = ['FrontEnd', 'GaborBank', 'loudest_segment', 'trim_silence', 'LoudestSegment', 'TrimSilence', 'compare_frontends',
-           'interval', 'summarise_frontends', 'plot_frontends']
+           'summarise_frontends', 'plot_frontends']
 
-# %% ../../nbs/14_audio.frontends.ipynb #0e38a9c1
+# %% ../../nbs/14_audio.frontends.ipynb #000ca4e3
 import math
 import time
 from copy import deepcopy
@@ -28,7 +28,7 @@ from fastprogress.fastprogress import progress_bar
 from fasttransform import DisplayedTransform
 from torch import Tensor, nn
 
-from .core import AudioBlock, AudioError, LoadAudio, TensorAudio
+from .core import AudioBlock, TensorAudio
 from .pcen import _full
 from .spectrogram import _frames_to
 from ..models import small_cnn
@@ -222,8 +222,8 @@ def compare_frontends(
     df = pd.DataFrame(rows)
     return df[df.frontend.isin(list(frontends)) & df.seed.isin(list(seeds))].drop(columns=list(task)).reset_index(drop=True)
 
-# %% ../../nbs/14_audio.frontends.ipynb #81cfad47
-def interval(
+# %% ../../nbs/14_audio.frontends.ipynb #7554f5ba
+def _interval(
     values,           # Results of several splits
     n_train:int,      # Size of their training sets
     n_valid:int,      # Size of their validation sets
@@ -234,7 +234,7 @@ def interval(
     k = len(values)
     return float(t.ppf((1+level)/2, k-1)*np.std(values, ddof=1)*math.sqrt(1/k+n_valid/n_train)) if k > 1 else math.nan
 
-# %% ../../nbs/14_audio.frontends.ipynb #37c25d0a
+# %% ../../nbs/14_audio.frontends.ipynb #14c9fe96
 def summarise_frontends(
     df:pd.DataFrame # From `compare_frontends`
 )->pd.DataFrame:    # A row per front end, best first: accuracy and how far it is behind the best, each with half of its 95 % interval; cost (ms per clip)
@@ -242,7 +242,7 @@ def summarise_frontends(
     table = df.pivot(index='seed', columns='frontend', values='accuracy')
     best, sizes = table.mean().idxmax(), (df.n_train.median(), df.n_valid.median())
     behind = table.rsub(table[best], axis=0)
-    res = pd.DataFrame({'accuracy': table.mean(), '+-': table.apply(interval, args=sizes), 'behind': behind.mean(), 'behind +-': behind.apply(interval, args=sizes)})
+    res = pd.DataFrame({'accuracy': table.mean(), '+-': table.apply(_interval, args=sizes), 'behind': behind.mean(), 'behind +-': behind.apply(_interval, args=sizes)})
     cost = df.groupby('frontend')[['front_ms', 'train_s']].median()
     return res.join(cost).join(df.groupby('frontend')['shape'].first()).sort_values('accuracy', ascending=False)
 

@@ -538,7 +538,7 @@ def chroma_filters(
     "The weights of `librosa.filters.chroma`; made once, then kept"
     return torch.as_tensor(librosa.filters.chroma(sr=sr, n_fft=n_fft, n_chroma=n_chroma, tuning=tuning, dtype=np.float64), device=device, dtype=dtype)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #cdad8e3e
+# %% ../../nbs/11_audio.spectrogram.ipynb #36e07814
 class Chroma(_Spectrogram):
     "Waveform to pitch classes, the greatest of each frame being 1, item or batch; values of `librosa.feature.chroma_stft` at a given tuning"
     @delegates(_Spectrogram.__init__)
@@ -556,7 +556,7 @@ class Chroma(_Spectrogram):
         fb = chroma_filters(x.sr, self.n_fft, self.n_chroma, self.tuning, x.device)
         freqs = torch.arange(1+self.n_fft//2, device=x.device)*x.sr/self.n_fft
         y = filterbank(x, fb*((freqs >= lo) & (freqs <= hi)), **self._frames)
-        y = y/y.amax(-2, keepdim=True).clamp(min=torch.finfo(y.dtype).tiny)
+        y = y/y.amax(-2, keepdim=True).clamp(min=1e-20)
         return self._spec(x, y, np.arange(self.n_chroma), 'chroma', 'coefficient')
 
 # %% ../../nbs/11_audio.spectrogram.ipynb #fe58f488
@@ -711,13 +711,13 @@ class NormalizeSpec(DisplayedTransform):
         mean, std = (self.mean, self.std) if self.per == 'data' else x.stats or (None, None)
         return x if mean is None else x.with_values(x.as_subclass(Tensor)*std.to(x.device)+mean.to(x.device))
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #cb8eab43
+# %% ../../nbs/11_audio.spectrogram.ipynb #b4b55ee7
 def to_unit_range(
     x:Tensor # (..., height, width)
 )->Tensor:   # Same shape, within [0,1]; zeros where all values are equal
     "Scale each picture from its least and greatest value to 0 and 1"
     lo, hi = x.amin((-2, -1), keepdim=True), x.amax((-2, -1), keepdim=True)
-    return (x-lo)/(hi-lo).clamp(min=torch.finfo(x.dtype).tiny)
+    return (x-lo)/(hi-lo).clamp(min=1e-20)         # so small a number still has a finite gradient
 
 # %% ../../nbs/11_audio.spectrogram.ipynb #8734e201
 class SpecToImage(DisplayedTransform):

@@ -638,9 +638,9 @@ class Deltas(DisplayedTransform):
         self.n = n
     def encodes(self, x:TensorSpec)->TensorSpec: return x.with_values(_with_deltas(x.as_subclass(Tensor), x.lengths, self.n))
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #94502dc1
+# %% ../../nbs/11_audio.spectrogram.ipynb #873ff566
 class StackSpecs(DisplayedTransform):
-    "Several spectrograms of the same waveform, item or batch, as channels of one; axes are those of the first"
+    "Several spectrograms of the same waveform, item or batch, as channels of one; shown with the axes of the first"
     def __init__(self,
         *tfms # Each a transform from waveform to spectrogram, or a list of transforms that are applied in turn
     ):

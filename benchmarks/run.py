@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-ALL = sorted(o.stem for o in Path(__file__).parent.glob('*.py') if o.stem not in ("run", "timing", "hearing"))      # hearing: hours
+ALL = sorted(o.stem for o in Path(__file__).parent.glob('*.py') if o.stem not in ('run', 'timing', 'hearing'))      # hearing.py takes hours, and is its own program
 
 if __name__ == '__main__':
     torch.set_num_threads(1)

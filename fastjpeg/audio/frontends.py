@@ -90,15 +90,16 @@ class GaborBank(nn.Module):
 
     def extra_repr(self): return f'sr={self.sr}, n_filters={len(self.centre)}, n_fft={self.n_fft}, hop_length={self.hop_length}'
 
-# %% ../../nbs/14_audio.frontends.ipynb #6e321c78
+# %% ../../nbs/14_audio.frontends.ipynb #ef46fede
 def loudest_segment(
     x:TensorAudio,  # (..., channels, samples)
     duration:float  # Length of the segment (s)
-)->TensorAudio:     # (..., channels, round(duration*sr)); filled with silence at the end if the recording is shorter
+)->TensorAudio:     # (..., channels, round(duration*sr)); in the middle of silence if the recording is shorter
     "The stretch of a recording, or of each of a batch, that has the most energy"
     m, n = max(1, round(duration*x.sr)), x.shape[-1]
     batch = x.as_subclass(Tensor).reshape(-1, *x.shape[-2:])
-    batch = torch.nn.functional.pad(batch, (0, max(0, m-n)))
+    lack = max(0, m-n)
+    batch = torch.nn.functional.pad(batch, (lack//2, lack-lack//2))
     energy = torch.nn.functional.pad(batch.double().square().sum(-2).cumsum(-1), (1, 0))
     start = (energy[:, m:]-energy[:, :-m]).argmax(-1)
     i = start[:, None]+torch.arange(m, device=x.device)

@@ -19,8 +19,8 @@ LIBROSA = 'librosa, one by one'
 def waves(batch, seconds, sr): return torch.randn(batch, int(seconds*sr), generator=torch.Generator().manual_seed(0))*.1
 
 
-def rows(title, ways, ref, repeats=7, loudness=False):
-    "Time, greatest error as a part of the maximum of `ref`, and peak memory of each way; with `loudness` the error of decibels, for what is scaled otherwise"
+def rows(title, ways, ref, repeats=7):
+    "Time, greatest error as a part of the maximum of `ref`, and peak memory of each way"
     res = compare(ways, repeats=repeats)
     for r in res:
         got = np.asarray(ways[r['way']]())
@@ -78,7 +78,6 @@ def cqt_rows(batch, seconds):
     from nnAudio.features.cqt import CQT1992v2, CQT2010v2
     x = waves(batch, seconds, 22050)
     peers = [f(sr=22050, n_bins=84, pad_mode='constant', output_format='Magnitude', verbose=False) for f in (CQT1992v2, CQT2010v2)]
-    root = np.sqrt(librosa.filters.wavelet_lengths(freqs=librosa.cqt_frequencies(84, fmin=librosa.note_to_hz('C1')), sr=22050)[0])[:, None]
     ways = {LIBROSA: one_by_one(lambda o: np.abs(librosa.cqt(o)), x),
             'nnAudio 1992v2': lambda: peers[0](x, normalization_type='librosa').numpy(),
             'nnAudio 2010v2': lambda: peers[1](x, normalization_type='librosa').numpy(),

@@ -91,8 +91,8 @@ def show(self:TensorSpec,
     ctx.set_title(title)
     return ctx
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #fd290bb6
-_CHUNK = 4*2**20        # bytes of frames that are worked on at a time on a CPU
+# %% ../../nbs/11_audio.spectrogram.ipynb #a98ebb3c
+_CHUNK = 2*2**20        # bytes of frames that are worked on at a time on a CPU
 
 # %% ../../nbs/11_audio.spectrogram.ipynb #231c26d3
 @lru_cache(64)
@@ -247,7 +247,21 @@ def mel_filters(
 @lru_cache(64)
 def _mel_centres(n_mels, f_min, f_max, htk): return librosa.mel_frequencies(n_mels=n_mels+2, fmin=f_min, fmax=f_max, htk=htk)[1:-1]
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #a6195030
+# %% ../../nbs/11_audio.spectrogram.ipynb #81667822
+def _apply_bands(
+    fb:Tensor,  # (bands, frequencies)
+    size:int=16 # Bands in a group
+):              # Function (n, frequencies, frames) -> (n, bands, frames)
+    "Multiply by `fb`, without most of its zeros"
+    if fb.device.type != 'cpu' or fb.requires_grad: return lambda p: fb @ p         # weights that are trained may leave 0
+    groups = []
+    for rows in fb.split(size):
+        used = rows.any(0).nonzero()
+        lo, hi = (int(used[0]), int(used[-1])+1) if len(used) else (0, 1)
+        groups.append((rows[:, lo:hi], lo, hi))
+    return lambda p: torch.cat([rows @ p[:, lo:hi] for rows, lo, hi in groups], 1)
+
+# %% ../../nbs/11_audio.spectrogram.ipynb #6ca54c35
 def filterbank(
     x:Tensor,             # (..., samples) floating-point
     fb:Tensor,            # (bands, 1+n_fft//2) weights
@@ -263,7 +277,8 @@ def filterbank(
     if fb.shape[-1] != 1+n_fft//2: raise ValueError(f'fb has the shape (bands, 1+n_fft//2={1+n_fft//2}), got {tuple(fb.shape)}')
     fb = fb.to(x.device, torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype)
     f = _OUTPUTS['power'] if power == 2 else lambda z: z.abs()**power
-    return _frames_to(lambda z: fb @ f(z), x, n_fft, hop_length, win_length, window, center, pad_mode)
+    bands = _apply_bands(fb)
+    return _frames_to(lambda z: bands(f(z)), x, n_fft, hop_length, win_length, window, center, pad_mode)
 
 # %% ../../nbs/11_audio.spectrogram.ipynb #2183de59
 def melspectrogram(
@@ -458,7 +473,7 @@ def cqt_frequencies(
 def _round_size(n): # at least n, 2^k or 3*2^k: few sizes, so that kernels can be kept, and all quick to transform
     return min(o for o in (2**math.ceil(math.log2(n)), 3*2**max(0, math.ceil(math.log2(n/3)))) if o >= n)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #5882e061
+# %% ../../nbs/11_audio.spectrogram.ipynb #61e00f6d
 def cqt(
     x:Tensor,                # (..., samples) floating-point
     sr:int=22050,            # Sample rate (Hz)
@@ -495,7 +510,7 @@ def cqt(
     with torch.autocast(x.device.type, enabled=False):
         padded = torch.nn.functional.pad(x, (halo*hop_length, (n_blocks*new+halo)*hop_length-x.shape[-1]))
         blocks = padded.unfold(-1, size*hop_length, new*hop_length).reshape(-1, size*hop_length)
-        pieces = blocks.split(max(1, _CHUNK//(16*size*hop_length))) if x.device.type == 'cpu' else [blocks]
+        pieces = blocks.split(max(1, _CHUNK//(8*size*hop_length))) if x.device.type == 'cpu' else [blocks]
         out = torch.cat([block(o) for o in pieces])
     return out.view(*x.shape[:-1], n_blocks, n_bins, new).transpose(-3, -2).flatten(-2)[..., :n]
 

@@ -57,7 +57,7 @@ def train(files, labels, valid, waves=(), specs=(), front=None, sr=8000, duratio
     net = nn.Sequential(*net[:-1], nn.Dropout(dropout), net[-1]).to(memory_format=torch.channels_last)
     learn = Learner(dls, net, loss_func=CrossEntropyLossFlat(), metrics=accuracy, wd=wd, cbs=cbs)
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, lr)
-    preds, targets = learn.get_preds()
+    with learn.no_bar(): preds, targets = learn.get_preds()
     return dict(right=int((preds.argmax(1) == targets).sum()), of=len(targets))
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import librosa
 import numpy as np
 import scipy.signal
+import soundfile as sf
 import torch
 
 from benchmarks.timing import compare, peak_mb, show
-from fastjpeg.audio.augment import AddNoise, Shift
+from fastjpeg.audio.augment import AddNoise, Bandpass, Gain, ImpulseResponse, Shift
 from fastjpeg.audio.core import LoadAudio, TensorAudio
 from fastjpeg.audio.pcen import Pcen, PcenLayer, pcen
 from fastjpeg.audio.spectrogram import Chroma, Mel, cqt, filterbank, gammatone_filters, melspectrogram, mfcc, power_to_db
@@ -112,28 +113,32 @@ def chroma_rows():
 
 
 def pipeline(batch=32, seconds=3., sr=22050):
-    "What a training loop waits for: load, random crop, noise, shift, Mel, PCEN"
+    "What a training loop waits for: load, random crop, two augmentations, mel, PCEN"
     try: import audiomentations as am
     except ImportError: return print('\npipeline: audiomentations is not installed')
-    import soundfile as sf
-    kw = dict(n_fft=1024, hop_length=256, n_mels=64)
-    noise, shift = am.AddGaussianSNR(min_snr_db=5, max_snr_db=30, p=1), am.Shift(-.1, .1, shift_unit='seconds', rollover=False, fade_duration=0, p=1)
-    load, ours = LoadAudio(sr, seconds), [AddNoise((5, 30), p=1), Shift((-.1, .1), p=1), Mel(**kw), Pcen()]
+    kw, rng = dict(n_fft=1024, hop_length=256, n_mels=64), np.random.default_rng(0)
+    load, front = LoadAudio(sr, seconds), [Mel(**kw), Pcen()]
     with tempfile.TemporaryDirectory() as d:
-        files = [Path(d)/f'{i}.wav' for i in range(batch)]
+        files, rooms = ([Path(d)/f'{name}{i}.wav' for i in range(n)] for name, n in (('clip', batch), ('room', 8)))
         for f, o in zip(files, waves(batch, 5, sr)): sf.write(f, o.numpy(), sr)
-        rng = np.random.default_rng(0)
-        def one(f):
-            y, _ = librosa.load(f, sr=sr, offset=rng.uniform(0, 5-seconds), duration=seconds)
-            y = shift(noise(y, sr), sr)
-            return librosa.pcen(librosa.feature.melspectrogram(y=y, sr=sr, **kw)*2**31, sr=sr, hop_length=256)
-        def peers(): return np.stack([one(f) for f in files])
-        def fastjpeg():
-            x = torch.stack([load(f, split_idx=0) for f in files])
-            for t in ours: x = t(x, split_idx=0)
-            return x.numpy()[:, 0]
-        assert peers().shape == fastjpeg().shape
-        rows(f'load, crop to {seconds} s, noise, shift, mel, PCEN: {batch} wav files of 5 s, {sr} Hz', {'librosa and audiomentations, one by one': peers, 'fastjpeg': fastjpeg}, None, repeats=11)
+        for f in rooms: sf.write(f, .1*rng.standard_normal(sr//2)*np.exp(-np.arange(sr//2)/(.08*sr)), sr)
+        pairs = {'white noise, shift': ([AddNoise((5, 30), p=1), Shift((-.1, .1), p=1)],
+                                        [am.AddGaussianSNR(5, 30, p=1), am.Shift(-.1, .1, shift_unit='seconds', rollover=False, fade_duration=0, p=1)]),
+                 'coloured noise, gain': ([AddNoise((5, 30), beta=(0, 2), p=1), Gain(p=1)], [am.AddColorNoise(5, 30, min_f_decay=-6, max_f_decay=0, p=1), am.Gain(p=1)]),
+                 'white noise, room': ([AddNoise((5, 30), p=1), ImpulseResponse(rooms, p=1)], [am.AddGaussianSNR(5, 30, p=1), am.ApplyImpulseResponse(rooms, p=1)]),
+                 'coloured noise, band-pass': ([AddNoise((5, 30), beta=(0, 2), p=1), Bandpass((100, 500), (3000, 8000), p=1)], [am.AddColorNoise(5, 30, min_f_decay=-6, max_f_decay=0, p=1), am.BandPassFilter(p=1)])}
+        for name, (ours, theirs) in pairs.items():
+            def one(f):
+                y, _ = librosa.load(f, sr=sr, offset=rng.uniform(0, 5-seconds), duration=seconds)
+                for t in theirs: y = t(y, sr)
+                return librosa.pcen(librosa.feature.melspectrogram(y=y, sr=sr, **kw)*2**31, sr=sr, hop_length=256)
+            def peers(): return np.stack([one(f) for f in files])
+            def fastjpeg():
+                x = torch.stack([load(f, split_idx=0) for f in files])
+                for t in (*ours, *front): x = t(x, split_idx=0)
+                return x.numpy()[:, 0]
+            assert peers().shape == fastjpeg().shape
+            rows(f'load, crop to {seconds} s, {name}, mel, PCEN: {batch} wav files of 5 s, {sr} Hz', {'librosa and audiomentations, one by one': peers, 'fastjpeg': fastjpeg}, None)
 
 
 def run():

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .spectrogram import TensorSpec
 
-# %% ../../nbs/12_audio.pcen.ipynb #9331eab3
+# %% ../../nbs/12_audio.pcen.ipynb #fa98ac6d
 def recurrence(
     x:Tensor,             # (..., frames) floating-point
     a:Tensor,             # (..., 1) what is left of a value after a frame, in 0..1
@@ -30,7 +30,7 @@ def recurrence(
     steps = i-i[:, None]
     decay = torch.where(steps >= 0, a[..., None]**steps.clamp(min=0), 0.)*(b[..., None] if isinstance(b, Tensor) else b)   # of each frame of a block at each later one
     blocks = (nn.functional.pad(x, (0, n*L-T)) if n*L > T else x).unflatten(-1, (n, L))
-    y = blocks @ (decay.view(L, L) if decay.numel() == L*L else decay)
+    y = torch.einsum('...nl,...lm->...nm', blocks, decay)                                                                   # unlike @, repeats no matrix for each item
     before = torch.as_tensor(start, dtype=x.dtype, device=x.device).expand(*y.shape[:-2], 1)                                # what each block inherits
     if n > 1: before = torch.cat([before, recurrence(y[..., :-1, -1], a**L, 1., before)], -1)
     return torch.addcmul(y, before[..., None], a[..., None]**(i+1)).flatten(-2)[..., :T]

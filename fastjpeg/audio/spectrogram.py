@@ -101,7 +101,7 @@ def _window(name, win_length, n_fft, device, dtype):
     w = librosa.filters.get_window(name, win_length, fftbins=True)
     return torch.as_tensor(librosa.util.pad_center(w, size=n_fft), dtype=dtype, device=device)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #a2dc501c
+# %% ../../nbs/11_audio.spectrogram.ipynb #a93d60e1
 def _frames_to(
     f,            # Function of the spectra (n, frequencies, frames), complex, that gives (n, rows, frames)
     x,            # (..., samples) floating-point
@@ -118,16 +118,16 @@ def _frames_to(
     x = x.as_subclass(Tensor).reshape(-1, x.shape[-1])
     with torch.autocast(x.device.type, enabled=False):
         if x.dtype in (torch.float16, torch.bfloat16): x = x.float()
-        x = torch.nn.functional.pad(x[:, None], (half, half), mode=pad_mode)[:, 0]
         w = _window(window, win_length or n_fft, n_fft, x.device, x.dtype)
-        size = x.element_size()*n_fft*(1+(x.shape[-1]-n_fft)//hop_length)
+        size = x.element_size()*n_fft*(1+(x.shape[-1]+2*half-n_fft)//hop_length)
         pieces = x.split(max(1, _CHUNK//size)) if x.device.type == 'cpu' else [x]
-        out = [f(torch.stft(o, n_fft, hop_length, window=w, center=False, return_complex=True)) for o in pieces]
+        def spectra(o): return torch.stft(torch.nn.functional.pad(o[:, None], (half, half), mode=pad_mode)[:, 0], n_fft, hop_length, window=w, center=False, return_complex=True)
+        out = [f(spectra(o)) for o in pieces]
         out = out[0] if len(out) == 1 else torch.cat(out)
     return out.view(*lead, *out.shape[1:])
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #3ea8b739
-_OUTPUTS = dict(complex=lambda z: z, magnitude=lambda z: z.abs(), power=lambda z: z.real.square()+z.imag.square())
+# %% ../../nbs/11_audio.spectrogram.ipynb #1a4b2722
+_OUTPUTS = dict(complex=lambda z: z, magnitude=lambda z: z.abs(), power=lambda z: torch.addcmul(z.real.square(), z.imag, z.imag))
 
 # %% ../../nbs/11_audio.spectrogram.ipynb #4ebfdb24
 def stft(

@@ -91,8 +91,8 @@ def show(self:TensorSpec,
     ctx.set_title(title)
     return ctx
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #fd290bb6
-_CHUNK = 4*2**20        # bytes of frames that are worked on at a time on a CPU
+# %% ../../nbs/11_audio.spectrogram.ipynb #a98ebb3c
+_CHUNK = 2*2**20        # bytes of frames that are worked on at a time on a CPU
 
 # %% ../../nbs/11_audio.spectrogram.ipynb #231c26d3
 @lru_cache(64)
@@ -101,7 +101,7 @@ def _window(name, win_length, n_fft, device, dtype):
     w = librosa.filters.get_window(name, win_length, fftbins=True)
     return torch.as_tensor(librosa.util.pad_center(w, size=n_fft), dtype=dtype, device=device)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #a2dc501c
+# %% ../../nbs/11_audio.spectrogram.ipynb #a93d60e1
 def _frames_to(
     f,            # Function of the spectra (n, frequencies, frames), complex, that gives (n, rows, frames)
     x,            # (..., samples) floating-point
@@ -118,16 +118,16 @@ def _frames_to(
     x = x.as_subclass(Tensor).reshape(-1, x.shape[-1])
     with torch.autocast(x.device.type, enabled=False):
         if x.dtype in (torch.float16, torch.bfloat16): x = x.float()
-        x = torch.nn.functional.pad(x[:, None], (half, half), mode=pad_mode)[:, 0]
         w = _window(window, win_length or n_fft, n_fft, x.device, x.dtype)
-        size = x.element_size()*n_fft*(1+(x.shape[-1]-n_fft)//hop_length)
+        size = x.element_size()*n_fft*(1+(x.shape[-1]+2*half-n_fft)//hop_length)
         pieces = x.split(max(1, _CHUNK//size)) if x.device.type == 'cpu' else [x]
-        out = [f(torch.stft(o, n_fft, hop_length, window=w, center=False, return_complex=True)) for o in pieces]
+        def spectra(o): return torch.stft(torch.nn.functional.pad(o[:, None], (half, half), mode=pad_mode)[:, 0], n_fft, hop_length, window=w, center=False, return_complex=True)
+        out = [f(spectra(o)) for o in pieces]
         out = out[0] if len(out) == 1 else torch.cat(out)
     return out.view(*lead, *out.shape[1:])
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #3ea8b739
-_OUTPUTS = dict(complex=lambda z: z, magnitude=lambda z: z.abs(), power=lambda z: z.real.square()+z.imag.square())
+# %% ../../nbs/11_audio.spectrogram.ipynb #1a4b2722
+_OUTPUTS = dict(complex=lambda z: z, magnitude=lambda z: z.abs(), power=lambda z: torch.addcmul(z.real.square(), z.imag, z.imag))
 
 # %% ../../nbs/11_audio.spectrogram.ipynb #4ebfdb24
 def stft(
@@ -247,7 +247,21 @@ def mel_filters(
 @lru_cache(64)
 def _mel_centres(n_mels, f_min, f_max, htk): return librosa.mel_frequencies(n_mels=n_mels+2, fmin=f_min, fmax=f_max, htk=htk)[1:-1]
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #a6195030
+# %% ../../nbs/11_audio.spectrogram.ipynb #81667822
+def _apply_bands(
+    fb:Tensor,  # (bands, frequencies)
+    size:int=16 # Bands in a group
+):              # Function (n, frequencies, frames) -> (n, bands, frames)
+    "Multiply by `fb`, without most of its zeros"
+    if fb.device.type != 'cpu' or fb.requires_grad: return lambda p: fb @ p         # weights that are trained may leave 0
+    groups = []
+    for rows in fb.split(size):
+        used = rows.any(0).nonzero()
+        lo, hi = (int(used[0]), int(used[-1])+1) if len(used) else (0, 1)
+        groups.append((rows[:, lo:hi], lo, hi))
+    return lambda p: torch.cat([rows @ p[:, lo:hi] for rows, lo, hi in groups], 1)
+
+# %% ../../nbs/11_audio.spectrogram.ipynb #6ca54c35
 def filterbank(
     x:Tensor,             # (..., samples) floating-point
     fb:Tensor,            # (bands, 1+n_fft//2) weights
@@ -263,7 +277,8 @@ def filterbank(
     if fb.shape[-1] != 1+n_fft//2: raise ValueError(f'fb has the shape (bands, 1+n_fft//2={1+n_fft//2}), got {tuple(fb.shape)}')
     fb = fb.to(x.device, torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype)
     f = _OUTPUTS['power'] if power == 2 else lambda z: z.abs()**power
-    return _frames_to(lambda z: fb @ f(z), x, n_fft, hop_length, win_length, window, center, pad_mode)
+    bands = _apply_bands(fb)
+    return _frames_to(lambda z: bands(f(z)), x, n_fft, hop_length, win_length, window, center, pad_mode)
 
 # %% ../../nbs/11_audio.spectrogram.ipynb #2183de59
 def melspectrogram(
@@ -458,7 +473,7 @@ def cqt_frequencies(
 def _round_size(n): # at least n, 2^k or 3*2^k: few sizes, so that kernels can be kept, and all quick to transform
     return min(o for o in (2**math.ceil(math.log2(n)), 3*2**max(0, math.ceil(math.log2(n/3)))) if o >= n)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #5882e061
+# %% ../../nbs/11_audio.spectrogram.ipynb #61e00f6d
 def cqt(
     x:Tensor,                # (..., samples) floating-point
     sr:int=22050,            # Sample rate (Hz)
@@ -495,7 +510,7 @@ def cqt(
     with torch.autocast(x.device.type, enabled=False):
         padded = torch.nn.functional.pad(x, (halo*hop_length, (n_blocks*new+halo)*hop_length-x.shape[-1]))
         blocks = padded.unfold(-1, size*hop_length, new*hop_length).reshape(-1, size*hop_length)
-        pieces = blocks.split(max(1, _CHUNK//(16*size*hop_length))) if x.device.type == 'cpu' else [blocks]
+        pieces = blocks.split(max(1, _CHUNK//(8*size*hop_length))) if x.device.type == 'cpu' else [blocks]
         out = torch.cat([block(o) for o in pieces])
     return out.view(*x.shape[:-1], n_blocks, n_bins, new).transpose(-3, -2).flatten(-2)[..., :n]
 

@@ -247,7 +247,7 @@ def summarise_frontends(
     cost = df.groupby('frontend')[['front_ms', 'train_s']].median()
     return res.join(cost).join(df.groupby('frontend')['shape'].first()).sort_values('accuracy', ascending=False)
 
-# %% ../../nbs/14_audio.frontends.ipynb #f8df8534
+# %% ../../nbs/14_audio.frontends.ipynb #a63865bd
 def plot_frontends(
     df:pd.DataFrame,   # From `compare_frontends`
     figsize=(7, 3)     # Size of the figure (inches)
@@ -259,7 +259,6 @@ def plot_frontends(
     a.errorbar(s.accuracy, range(len(s)), xerr=s['+-'].fillna(0), fmt='o', capsize=3)
     for i, name in enumerate(s.index): a.plot(df.accuracy[df.frontend == name], [i]*int((df.frontend == name).sum()), '|', color='C1', zorder=0)
     a.set(yticks=range(len(s)), yticklabels=s.index, xlabel='accuracy, 95 % interval')
-    b.plot(s.front_ms, range(len(s)), 'o')
+    b.barh(range(len(s)), s.front_ms)
     b.set(xscale='log', xlabel='cost (ms per clip)')
-    b.grid(axis='x', which='both', lw=.3)
     return fig

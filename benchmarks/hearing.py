@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import torch
 from fastai.callback.mixup import MixUp
-from fastai.vision.all import (CategoryBlock, CrossEntropyLossFlat, DataBlock, IndexSplitter, Learner, accuracy, set_seed)
+from fastai.vision.all import Callback, CancelValidException, CategoryBlock, CrossEntropyLossFlat, DataBlock, IndexSplitter, Learner, MixedPrecision, set_seed
+from fastcore.foundation import L
 from scipy.stats import t as student
 from torch import nn
 
@@ -46,24 +47,38 @@ def half_width(values):
     return student.ppf(.975, k-1)*np.std(values, ddof=1)/k**.5 if k > 1 else np.nan
 
 
-def train(files, labels, valid, waves=(), specs=(), front=None, sr=8000, duration=.8, epochs=20, lr=1e-2, bs=32, seed=0, coords=False, cbs=None, widths=(16, 32, 64, 96), dropout=0., item_tfms=None, wd=.01):
-    "One run, from files to the predictions of the files `valid`"
+class NoValidation(Callback):
+    "Until the end there is nothing to look at"
+    def before_validate(self): raise CancelValidException()
+
+
+class Bfloat16(Callback):
+    "The network computes in bfloat16, which halves the time on processors that can; fastai's own callback is for CUDA"
+    order = MixedPrecision.order
+    def before_batch(self): self.autocast = torch.autocast('cpu', dtype=torch.bfloat16); self.autocast.__enter__()
+    def after_pred(self): self.learn.pred = self.pred.float(); self.autocast.__exit__(None, None, None)
+
+
+def train(files, labels, valid, waves=(), specs=(), front=None, sr=8000, duration=.8, epochs=20, lr=1e-2, bs=32, seed=0, coords=False, cbs=(), widths=(24, 48, 96, 128), dropout=0., item_tfms=None, wd=.01):
+    "One run, from files to how many of the files `valid` are recognised"
     front = front or [Mel(n_fft=256, hop_length=128, n_mels=64), ToDb(ref='max'), *specs, NormalizeSpec()]
-    block = DataBlock((AudioBlock(sr, duration), CategoryBlock(vocab=sorted(set(labels)))), get_x=lambda i: files[i], get_y=lambda i: labels[i], splitter=IndexSplitter(valid),
+    audio = [LoadAudio(sr, duration)(o) for o in files]         # each file is read once
+    block = DataBlock((AudioBlock(sr, duration), CategoryBlock(vocab=sorted(set(labels)))), get_x=lambda i: audio[i], get_y=lambda i: labels[i], splitter=IndexSplitter(valid),
                       item_tfms=item_tfms, batch_tfms=[*waves, *front, *([AddCoords()] if coords else [])])
     set_seed(seed)
     dls = block.dataloaders(range(len(files)), bs=bs, num_workers=0)
     net = small_cnn(dls.one_batch()[0].shape[1], dls.c, widths)
     net = nn.Sequential(*net[:-1], nn.Dropout(dropout), net[-1]).to(memory_format=torch.channels_last)
-    learn = Learner(dls, net, loss_func=CrossEntropyLossFlat(), metrics=accuracy, wd=wd, cbs=cbs)
-    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, lr)
-    with learn.no_bar(): preds, targets = learn.get_preds()
+    learn = Learner(dls, net, loss_func=CrossEntropyLossFlat(), wd=wd, cbs=[Bfloat16(), *L(cbs)])
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(epochs, lr, cbs=NoValidation())
+        preds, targets = learn.get_preds()
     return dict(right=int((preds.argmax(1) == targets).sum()), of=len(targets))
 
 
 # ---- digits of a speaker that was never heard
 
-SPEAKERS = 'george', 'jackson', 'lucas', 'nicolas', 'theo', 'yweweler'
+SPEAKERS = 'nicolas', 'george', 'jackson', 'lucas', 'theo', 'yweweler'
 SPEED, NOISE, MASKS = Speed((.78, 1.28), p=1), AddNoise(snr=(5, 40), beta=(0, 2)), [MaskTime(.15, 2), MaskFreq(.14, 2)]
 WAYS = {        # what is given to `train`
     'plain': {},
@@ -78,7 +93,7 @@ WAYS = {        # what is given to `train`
 def digit(way, speaker, seed):
     path = data_path('fsdd')
     df = pd.read_csv(path/'index.csv')
-    return train([path/o for o in df.path], df.digit.tolist(), np.flatnonzero(df.speaker == speaker), seed=seed, widths=(24, 48, 96, 128), **WAYS[way])
+    return train([path/o for o in df.path], df.digit.tolist(), np.flatnonzero(df.speaker == speaker), seed=seed, **WAYS[way])
 
 
 def digits():
@@ -118,7 +133,7 @@ def by_mfcc(x, y, fit, test):
 
 
 def by_network(files, labels, test, seed):
-    return train(files, labels, test, sr=16000, duration=None, item_tfms=LoudestSegment(1.5), bs=16, epochs=60, lr=5e-3, seed=seed, dropout=.3, wd=.05, cbs=MixUp(.4),
+    return train(files, labels, test, sr=16000, duration=None, item_tfms=LoudestSegment(1.5), bs=16, epochs=60, lr=5e-3, seed=seed, widths=(16, 32, 64, 96), dropout=.3, wd=.05, cbs=MixUp(.4),
                  waves=[Gain((-6, 6)), Speed((.7, 1.4), p=.8), AddNoise(snr=(5, 40), beta=(-.5, 2)), Shift((-.3, .3), p=.7), Bandpass(high=(2500, 7500), p=.3), Bandpass(low=(50, 500), p=.2)],
                  front=[Mel(n_fft=512, hop_length=200, n_mels=64), ToDb(ref='max'), MaskTime(.2, 2), MaskFreq(.15, 2), NormalizeSpec()])['right']
 

@@ -10,8 +10,10 @@ __all__ = ['Augment', 'AugmentAudio', 'AugmentSpec', 'Gain', 'Polarity', 'mix_at
            'change_speed', 'Speed', 'time_stretch', 'pitch_shift', 'TimeStretch', 'PitchShift', 'bandpass', 'Bandpass',
            'Audiomentations', 'MaskTime', 'MaskFreq', 'WarpTime', 'CutMixTime']
 
-# %% ../../nbs/13_audio.augment.ipynb #a3e8471e
+# %% ../../nbs/13_audio.augment.ipynb #ce2ef7a0
 import math
+from numbers import Real
+from pathlib import Path
 
 import numpy as np
 import scipy.fft
@@ -41,7 +43,7 @@ def _per_item(
     "A number per item, in the shape that multiplies with the batch"
     return values.reshape(-1, *[1]*(like.ndim-1))
 
-# %% ../../nbs/13_audio.augment.ipynb #074bcfd0
+# %% ../../nbs/13_audio.augment.ipynb #9afc5ae9
 class Augment(DisplayedTransform):
     "What augmentations have in common: in training only (`split_idx=0`), and drawn for each item of a batch by itself. Derive from `AugmentAudio` or `AugmentSpec`"
     split_idx = 0
@@ -62,7 +64,7 @@ class Augment(DisplayedTransform):
 
     def _augment(self, x, ndim):
         if x.ndim not in (ndim, ndim+1): raise ValueError(f'{type(self).__name__} takes an item of {ndim} axes or a batch of {ndim+1}, got the shape {tuple(x.shape)}')
-        batch = x.as_subclass(Tensor).view(-1, *x.shape[-ndim:])
+        batch = x.as_subclass(Tensor).reshape(-1, *x.shape[-ndim:])
         hit = (torch.rand(len(batch)) < self.p).nonzero()[:, 0].to(x.device)
         if not len(hit) or not batch.numel(): return x
         everyone = len(hit) == len(batch)
@@ -70,7 +72,7 @@ class Augment(DisplayedTransform):
         n = torch.full((len(hit),), batch.shape[-1], device=x.device) if x.lengths is None else x.lengths.to(x.device)[hit]
         new = self.change(old.float() if old.dtype in (torch.float16, torch.bfloat16) else old, n, x).to(old.dtype)
         if x.lengths is not None: new = torch.where(_within(n, new), new, old)
-        res = (new if everyone else batch.index_copy(0, hit, new)).view(x.shape).as_subclass(type(x))
+        res = (new if everyone else batch.index_copy(0, hit, new)).reshape(x.shape).as_subclass(type(x))
         res.set_meta(x, as_copy=True)
         return res
 
@@ -84,14 +86,14 @@ class AugmentSpec(Augment):
     "An `Augment` of spectrograms: `change` gets (batch, channels, frequencies, frames)"
     def encodes(self, x:TensorSpec)->TensorSpec: return self._augment(x, 3)
 
-# %% ../../nbs/13_audio.augment.ipynb #4827f214
+# %% ../../nbs/13_audio.augment.ipynb #73da7229
 def _range(
     name,        # For the message
     value,       # A number, or (least, greatest)
     above=-math.inf # What the least must be greater than
 ):
     lo, hi = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, value)
-    if not (isinstance(lo, (int, float)) and isinstance(hi, (int, float)) and above < lo <= hi):
+    if not (isinstance(lo, Real) and isinstance(hi, Real) and above < lo <= hi):
         raise ValueError(f'{name} is a number or a range (least, greatest)' + f', above {above}'*(above > -math.inf) + f'; got {value}')
     return float(lo), float(hi)
 
@@ -218,19 +220,20 @@ class AddNoise(AugmentAudio):
             return x+_per_item(amount*x.abs().amax((-2, -1)), x)*noise
         return _piecewise(add, x, n, _seeds(n), n if white else _draw(self._beta, n), _draw(self._snr or (0, .001), n))
 
-# %% ../../nbs/13_audio.augment.ipynb #68659ded
+# %% ../../nbs/13_audio.augment.ipynb #ac5e0b27
 class _Recordings:
     "Recordings, loaded when they are first needed, end to end in one tensor for each sample rate and device"
-    def __init__(self, files):
-        self.files, self._loaded = [files] if isinstance(files, (str, bytes, TensorAudio)) or hasattr(files, 'read_bytes') else list(files), {}
+    def __init__(self, files, from_peak=False):
+        self.files, self.from_peak, self._loaded = [files] if isinstance(files, (str, bytes, Path, TensorAudio)) else list(files), from_peak, {}
         if not self.files: raise ValueError('no recordings were given')
 
-    def __getstate__(self): return {'files': self.files, '_loaded': {}}         # an exported learner need not carry them along
+    def __getstate__(self): return {**self.__dict__, '_loaded': {}}         # an exported learner need not carry them along
 
     def at(self, sr, device):
         "All samples (total), and where each recording starts and how long it is, the last two on the CPU"
         if (sr, device) not in self._loaded:
             xs = [LoadAudio(sr)(f)[0].as_subclass(Tensor) for f in self.files]
+            if self.from_peak: xs = [o[o.abs().argmax():] for o in xs]
             n = torch.tensor([len(o) for o in xs])
             self._loaded[sr, device] = torch.cat(xs).to(device), n.cumsum(0)-n, n
         return self._loaded[sr, device]
@@ -263,7 +266,7 @@ def reverberate(
     wet = torch.fft.irfft(torch.fft.rfft(x, size)*torch.fft.rfft(ir, size), size)[..., :x.shape[-1]]
     return wet*_ratio(x, wet).to(wet.dtype)
 
-# %% ../../nbs/13_audio.augment.ipynb #864d0837
+# %% ../../nbs/13_audio.augment.ipynb #035dc258
 class ImpulseResponse(AugmentAudio):
     "The sound in a room"
     def __init__(self,
@@ -274,15 +277,13 @@ class ImpulseResponse(AugmentAudio):
     ):
         super().__init__(p)
         self.rt60, self.drr, self._rt60, self._drr = rt60, drr, _range('rt60', rt60, above=0), _range('drr', drr)
-        self._bank = None if files is None else _Recordings(files)
+        self._bank = None if files is None else _Recordings(files, from_peak=True)       # the direct sound is the peak: no delay
 
     def _recorded(self, n, sr):
         samples, start, length = self._bank.at(sr, n.device)
-        peaks = torch.stack([samples[s:s+m].abs().argmax() for s, m in zip(start.tolist(), length.tolist())]).cpu()
-        i = torch.randint(len(start), (len(n),))
-        first, left = (o[i].to(n.device)[:, None] for o in (start+peaks, length-peaks))       # the direct sound is the peak: no delay
-        t = torch.arange(int((length-peaks).max()), device=n.device)
-        return samples[(first+t).clamp(max=len(samples)-1)]*(t < left)
+        i, t = torch.randint(len(start), (len(n),)), torch.arange(int(length.max()), device=n.device)
+        first, size = (o[i].to(n.device, non_blocking=True)[:, None] for o in (start, length))
+        return samples[(first+t).clamp(max=len(samples)-1)]*(t < size)
 
     def _synthetic(self, n, sr):
         rt60, drr = _draw(self._rt60, n), _draw(self._drr, n)
@@ -348,7 +349,7 @@ class Cutout(AugmentAudio):
         t = torch.arange(x.shape[-1], device=x.device)
         return x.masked_fill(((t >= start.round()[:, None]) & (t < stop.round()[:, None]))[:, None], 0)
 
-# %% ../../nbs/13_audio.augment.ipynb #f62fda55
+# %% ../../nbs/13_audio.augment.ipynb #652d6ee8
 class RandomCrop(RandTransform):
     "A piece of each waveform of an item or a batch, anywhere in training, else the middle; what is shorter is filled with silence at its end"
     split_idx, order = None, 0
@@ -363,7 +364,7 @@ class RandomCrop(RandTransform):
 
     def encodes(self, x:TensorAudio)->TensorAudio:
         m = max(1, round(self.duration*x.sr))
-        batch = x.as_subclass(Tensor).view(-1, *x.shape[-2:])
+        batch = x.as_subclass(Tensor).reshape(-1, *x.shape[-2:])
         n = torch.full((len(batch),), x.shape[-1], device=x.device) if x.lengths is None else x.lengths.to(x.device)
         spare = (n-m).clamp(min=0)
         start = (_draw((0, 1), n)*(spare+1)).long().minimum(spare) if self.train else spare//2

@@ -128,12 +128,12 @@ def pipeline(batch=32, seconds=3., sr=22050):
                  'white noise, room': ([AddNoise((5, 30), p=1), ImpulseResponse(rooms, p=1)], [am.AddGaussianSNR(5, 30, p=1), am.ApplyImpulseResponse(rooms, p=1)]),
                  'coloured noise, band-pass': ([AddNoise((5, 30), beta=(0, 2), p=1), Bandpass((100, 500), (3000, 8000), p=1)], [am.AddColorNoise(5, 30, min_f_decay=-6, max_f_decay=0, p=1), am.BandPassFilter(p=1)])}
         for name, (ours, theirs) in pairs.items():
-            def one(f):
+            def one(f, theirs=theirs):
                 y, _ = librosa.load(f, sr=sr, offset=rng.uniform(0, 5-seconds), duration=seconds)
                 for t in theirs: y = t(y, sr)
                 return librosa.pcen(librosa.feature.melspectrogram(y=y, sr=sr, **kw)*2**31, sr=sr, hop_length=256)
-            def peers(): return np.stack([one(f) for f in files])
-            def fastjpeg():
+            def peers(one=one): return np.stack([one(f) for f in files])
+            def fastjpeg(ours=ours):
                 x = torch.stack([load(f, split_idx=0) for f in files])
                 for t in (*ours, *front): x = t(x, split_idx=0)
                 return x.numpy()[:, 0]

@@ -43,7 +43,7 @@ def _per_item(
     "A number per item, in the shape that multiplies with the batch"
     return values.reshape(-1, *[1]*(like.ndim-1))
 
-# %% ../../nbs/13_audio.augment.ipynb #42e1b83d
+# %% ../../nbs/13_audio.augment.ipynb #9afc5ae9
 class Augment(DisplayedTransform):
     "What augmentations have in common: in training only (`split_idx=0`), and drawn for each item of a batch by itself. Derive from `AugmentAudio` or `AugmentSpec`"
     split_idx = 0
@@ -67,11 +67,12 @@ class Augment(DisplayedTransform):
         batch = x.as_subclass(Tensor).reshape(-1, *x.shape[-ndim:])
         hit = (torch.rand(len(batch)) < self.p).nonzero()[:, 0].to(x.device)
         if not len(hit) or not batch.numel(): return x
-        old = batch[hit]
+        everyone = len(hit) == len(batch)
+        old = batch if everyone else batch[hit]
         n = torch.full((len(hit),), batch.shape[-1], device=x.device) if x.lengths is None else x.lengths.to(x.device)[hit]
         new = self.change(old.float() if old.dtype in (torch.float16, torch.bfloat16) else old, n, x).to(old.dtype)
         if x.lengths is not None: new = torch.where(_within(n, new), new, old)
-        res = batch.index_copy(0, hit, new).view(x.shape).as_subclass(type(x))
+        res = (new if everyone else batch.index_copy(0, hit, new)).reshape(x.shape).as_subclass(type(x))
         res.set_meta(x, as_copy=True)
         return res
 
@@ -132,6 +133,16 @@ def _ratio(
     pa, pb = power(a), power(b)
     return pa.clamp(min=1e-30).sqrt()*(pa > 1e-30)/pb.clamp(min=1e-30).sqrt()
 
+# %% ../../nbs/13_audio.augment.ipynb #02816416
+def _piecewise(
+    f,   # Function of a few items and their numbers
+    x,   # (batch, channels, samples)
+    *per_item # (batch, ...) each
+):
+    "On a CPU a few items at a time, so that they stay in its cache; on a GPU all at once"
+    k = max(1, 2**18//x[0].numel()) if x.device.type == 'cpu' else len(x)
+    return torch.cat([f(*o) for o in zip(*(o.split(k) for o in (x, *per_item)))])
+
 # %% ../../nbs/13_audio.augment.ipynb #5f6d2964
 def mix_at_snr(
     x:Tensor,         # (..., channels, samples) sound
@@ -155,7 +166,7 @@ def _hash(z):
     z ^= (z >> 16) & 0xFFFF
     return z
 
-# %% ../../nbs/13_audio.augment.ipynb #77a4d066
+# %% ../../nbs/13_audio.augment.ipynb #a3fec68f
 def white_noise(
     seed:Tensor,   # (batch) int32
     n_channels:int,
@@ -163,10 +174,10 @@ def white_noise(
 )->Tensor:         # (batch, n_channels, n) float32
     "Normal noise of standard deviation 1 that is a function of `seed`, on any device (Box and Muller 1958)"
     half = -(-n_channels*n//2)
-    z = torch.arange(2*half, dtype=torch.int32, device=seed.device)*(0x9E3779B9-2**32) + seed[:, None]
-    z = _hash(_hash(z).add_(seed[:, None]))
-    radius, angle = ((z.float()+2**31)*2**-32).clamp_(min=2**-32).chunk(2, -1)
-    radius, angle = (-2*radius.log()).clamp_(min=0).sqrt_(), angle*(2*math.pi)
+    place = torch.arange(2*half, dtype=torch.int32, device=seed.device)*(0x9E3779B9-2**32)
+    z = _hash(place ^ _hash(seed.clone())[:, None]).float().mul_(2**-32)                    # evenly in [-1/2,1/2]
+    radius = z[:, :half].add_(.5).clamp_(min=2**-32).log_().mul_(-2).clamp_(min=0).sqrt_()
+    angle = z[:, half:].mul_(2*math.pi)
     return torch.cat([radius*angle.cos(), radius*angle.sin()], -1)[:, :n_channels*n].reshape(len(seed), n_channels, n)
 
 # %% ../../nbs/13_audio.augment.ipynb #1e54d751
@@ -189,7 +200,7 @@ def coloured_noise(
 # %% ../../nbs/13_audio.augment.ipynb #e630083d
 def _seeds(n): return torch.randint(-2**31, 2**31-1, (len(n),), dtype=torch.int32).to(n.device, non_blocking=True)
 
-# %% ../../nbs/13_audio.augment.ipynb #6352b28b
+# %% ../../nbs/13_audio.augment.ipynb #79b656df
 class AddNoise(AugmentAudio):
     "Noise of any colour. Without `snr` by the rule of the fastai forum: normal noise of a standard deviation up to 0.1 % of the peak"
     def __init__(self,
@@ -202,10 +213,12 @@ class AddNoise(AugmentAudio):
         self._snr, self._beta = None if snr is None else _range('snr', snr), _range('beta', beta)
 
     def change(self, x, n, of):
-        if self._beta == (0., 0.): noise = white_noise(_seeds(n), *x.shape[1:])
-        else: noise = coloured_noise(_seeds(n), _draw(self._beta, n), *x.shape[1:])
-        if self._snr is not None: return mix_at_snr(x, noise, _draw(self._snr, n), _within(n, x))
-        return x+_per_item(_draw((0, .001), n)*x.abs().amax((-2, -1)), x)*noise
+        white = self._beta == (0., 0.)
+        def add(x, n, seed, beta, amount):
+            noise = white_noise(seed, *x.shape[1:]) if white else coloured_noise(seed, beta, *x.shape[1:])
+            if self._snr is not None: return mix_at_snr(x, noise, amount, _within(n, x))
+            return x+_per_item(amount*x.abs().amax((-2, -1)), x)*noise
+        return _piecewise(add, x, n, _seeds(n), n if white else _draw(self._beta, n), _draw(self._snr or (0, .001), n))
 
 # %% ../../nbs/13_audio.augment.ipynb #ac5e0b27
 class _Recordings:
@@ -253,7 +266,7 @@ def reverberate(
     wet = torch.fft.irfft(torch.fft.rfft(x, size)*torch.fft.rfft(ir, size), size)[..., :x.shape[-1]]
     return wet*_ratio(x, wet).to(wet.dtype)
 
-# %% ../../nbs/13_audio.augment.ipynb #319741cc
+# %% ../../nbs/13_audio.augment.ipynb #035dc258
 class ImpulseResponse(AugmentAudio):
     "The sound in a room"
     def __init__(self,
@@ -279,7 +292,9 @@ class ImpulseResponse(AugmentAudio):
         tail = tail*(10**(-drr/20)/tail.square().sum(-1).sqrt())[:, None]
         return torch.cat([torch.ones_like(tail[:, :1]), tail], -1)
 
-    def change(self, x, n, of): return reverberate(x*_within(n, x), (self._recorded if self._bank else self._synthetic)(n, of.sr)[:, None].to(x.dtype))
+    def change(self, x, n, of):
+        ir = (self._recorded if self._bank else self._synthetic)(n, of.sr)[:, None].to(x.dtype)
+        return _piecewise(lambda x, n, ir: reverberate(x*_within(n, x), ir), x, n, ir)
 
 # %% ../../nbs/13_audio.augment.ipynb #af8b9eaa
 def _take(
@@ -291,7 +306,7 @@ def _take(
     shape = (len(x), *[1]*(x.ndim-2), -1)
     return x.gather(-1, i.clamp(0, x.shape[-1]-1).view(shape).expand(*x.shape[:-1], -1))*ok.view(shape)
 
-# %% ../../nbs/13_audio.augment.ipynb #81e7baac
+# %% ../../nbs/13_audio.augment.ipynb #7d46b0e1
 class Shift(AugmentAudio):
     "Earlier or later"
     def __init__(self,
@@ -303,9 +318,11 @@ class Shift(AugmentAudio):
         self.seconds, self.wrap, self._seconds = seconds, wrap, _range('seconds', seconds)
 
     def change(self, x, n, of):
-        i = torch.arange(x.shape[-1], device=x.device)-(_draw(self._seconds, n)*of.sr).round().long()[:, None]
-        if self.wrap: i = i%n.clamp(min=1)[:, None]
-        return _take(x, i, (i >= 0) & (i < n[:, None]))
+        T, shift = x.shape[-1], (_draw(self._seconds, n)*of.sr).round().long()
+        if self.wrap: return _take(x, i := (torch.arange(T, device=x.device)-shift[:, None])%n.clamp(min=1)[:, None], i < n[:, None])
+        most = min(T, math.ceil(max(map(abs, self._seconds))*of.sr))
+        padded = torch.nn.functional.pad(x*_within(n, x), (most, most))
+        return padded.unfold(-1, T, 1)[torch.arange(len(x), device=x.device), :, most-shift.clamp(-most, most)]     # copies runs of samples; an index for each is slower
 
 # %% ../../nbs/13_audio.augment.ipynb #0f859eb7
 def _span(
@@ -476,7 +493,7 @@ def bandpass(
     if high is not None: gain = gain*(1+(f/high[:, None])**(2*order)).rsqrt()
     return torch.fft.irfft(torch.fft.rfft(x, size)*gain.view(-1, 1, len(f)), size)[..., :x.shape[-1]]
 
-# %% ../../nbs/13_audio.augment.ipynb #4e656e2a
+# %% ../../nbs/13_audio.augment.ipynb #032ffc19
 class Bandpass(AugmentAudio):
     "A high-pass (`low` only), a low-pass (`high` only) or a band-pass (both), with corners drawn evenly on a logarithmic scale"
     def __init__(self,
@@ -493,7 +510,8 @@ class Bandpass(AugmentAudio):
 
     def change(self, x, n, of):
         low, high = (None if o is None else _draw(o, n, log=True).to(x.dtype) for o in (self._low, self._high))
-        return bandpass(x*_within(n, x), of.sr, low, high, self.order)
+        def f(x, n, low, high): return bandpass(x*_within(n, x), of.sr, None if self._low is None else low, None if self._high is None else high, self.order)
+        return _piecewise(f, x, n, n if low is None else low, n if high is None else high)
 
 # %% ../../nbs/13_audio.augment.ipynb #3ccfd9ba
 class Audiomentations(DisplayedTransform):

@@ -139,7 +139,7 @@ def camvid():
     own = table[table.split == 'train']
     held = np.arange(len(own)) % 5 == 0
     return Task(load(own[~held]), load(own[held]), load(table[table.split == 'val']), partial(SmallFcn, 11), MeanIou(), CrossEntropyLossFlat(axis=1, ignore_index=11), 60, 6,
-                (5, 8, 13, 22, 40, 75), (.03, .1, .3, .8), lr=1e-2, table_epochs=20, cbs=(CropFlip,))
+                (5, 10, 20, 40, 75, 100), (.03, .1, .3, .8), lr=1e-2, table_epochs=20, cbs=(CropFlip,))
 
 
 def learner(task, seed, test=False):

@@ -329,7 +329,7 @@ class LoadAudio(RandTransform):
         return start, start+n
 
     def _fit(self, x, sr):
-        if self.mono: x = x.mean(0, keepdims=True)
+        if self.mono and len(x) > 1: x = x.mean(0, keepdims=True)
         x = resample(x, sr, self.sr)
         if self.duration is not None: x = crop_or_pad(x, round(self.duration*self.sr), self.position, self.pad_mode)
         return TensorAudio(torch.from_numpy(np.ascontiguousarray(x)), sr=self.sr)

@@ -61,7 +61,7 @@ def fsdd():
     x, y = torch.stack([image(o) for o in table.path]), torch.tensor(table.digit.values)
     part = [torch.tensor(m.values).nonzero().squeeze(1) for m in (table['index'] >= 15, table['index'].between(10, 14), table['index'] < 10)]
     return Task(*((x[i], y[i]) for i in part), partial(small_cnn, 1, 10, (16, 32, 64)), accuracy, CrossEntropyLossFlat(), 6, 64,
-                (5, 8, 13, 22, 40, 75), (.1, .3, .6, 1, 1.6))
+                (5, 8, 13, 22, 40), (.1, .3, .6, 1.6))
 
 
 @cache
@@ -139,7 +139,7 @@ def camvid():
     own = table[table.split == 'train']
     held = np.arange(len(own)) % 5 == 0
     return Task(load(own[~held]), load(own[held]), load(table[table.split == 'val']), partial(SmallFcn, 11), MeanIou(), CrossEntropyLossFlat(axis=1, ignore_index=11), 60, 6,
-                (5, 10, 20, 40, 75, 100), (.03, .1, .3, .8), lr=1e-2, table_epochs=20, cbs=(CropFlip,))
+                (5, 10, 20, 40, 100), (.03, .1, .3, .8), lr=1e-2, table_epochs=20, cbs=(CropFlip,))
 
 
 def learner(task, seed, test=False):

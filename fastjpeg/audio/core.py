@@ -416,6 +416,6 @@ def decodes(self, x:TensorSignal): return x*self.std.to(x.device)+self.mean.to(x
 def setups(self, dl:TfmdDL):
     if self.mean is not None and self.std is not None: return
     x, *_ = dl.one_batch()
-    axes = (0, 2) if isinstance(x, TensorAudio) else self.axes
+    axes = (0, 2) if x.ndim == 3 else self.axes                     # waveforms; pictures and spectrograms have an axis more
     if isinstance(x, TensorSignal): x = x.as_subclass(Tensor)       # of the numbers of one batch neither rate nor lengths are to be kept
     self.mean, self.std = x.mean(axes, keepdim=True), x.std(axes, keepdim=True)+1e-7

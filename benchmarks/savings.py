@@ -1,5 +1,5 @@
 """What learned tables save: bytes at equal held-out loss and metric, against the standard tables at all qualities, both with optimised Huffman tables (Bjontegaard's rate difference, 95 % interval
-over images and seeds).
+over images and seeds). Writes `results/savings.csv` and `results/savings_curves.csv`.
 
 `python -m benchmarks.savings [--sets fsdd camvid ..] [--ways fixed joint] [--seeds 3] [--out savings_out]`. Takes hours on two cores; what is there already in `--out` is not made again."""
 import argparse
@@ -171,6 +171,15 @@ def joint(task, seeds, out):
             quality_sweep(make, [LearnQTables(task.start, rate_weight=w) for w in task.weights], file=out/'learned.csv', **kw))
 
 
+def keep(rows, name): # in results/, in place of older rows of the same set and way
+    file, new = Path(__file__).parent/'results'/name, pd.DataFrame(rows)
+    if file.exists():
+        old = pd.read_csv(file)
+        new = pd.concat([old[~((old['set'] == new['set'][0]) & (old.way == new.way[0]))], new])
+    file.parent.mkdir(exist_ok=True)
+    new.sort_values(['set', 'way'], kind='stable').round(5).to_csv(file, index=False)
+
+
 def run(argv=()):
     p = argparse.ArgumentParser(prog='python -m benchmarks.savings', description=__doc__)
     p.add_argument('--sets', nargs='+', default=['frequency', 'cifar', 'fsdd', 'camvid'])
@@ -181,11 +190,16 @@ def run(argv=()):
     for name in args.sets:
         for way in args.ways:
             (out := args.out/name/way).mkdir(parents=True, exist_ok=True)
-            task = globals()[name]()
-            standard, learned = globals()[way](task, range(args.seeds), out)
-            metrics = ['loss', next(o[6:] for o in standard if o.startswith('image_') and o not in ('image_loss', 'image_bytes'))]
-            for m in metrics: print(f'{name}, {way}, {args.seeds} seeds, bytes at equal {m}: {bd_rate(standard, learned, m)}', flush=True)
-            for kind, df in (('standard', standard), ('learned', learned)): print(kind, df.groupby('tables', sort=False)[['bytes', *metrics]].mean().round(4).to_string(), sep='\n', flush=True)
+            standard, learned = globals()[way](globals()[name](), range(args.seeds), out)
+            metric = next(o[6:] for o in standard if o.startswith('image_') and o not in ('image_loss', 'image_bytes'))
+            about = dict(set=name, way=way, seeds=args.seeds)
+            bd = [dict(about, at_equal=m, **bd_rate(standard, learned, m)._asdict()) for m in ('loss', metric)]
+            for o in bd: print(f"{name}, {way}, {args.seeds} seeds, bytes at equal {o['at_equal']}: {BdRate(o['percent'], o['low'], o['high'])}", flush=True)
+            curves = pd.concat([df.groupby('tables', sort=False)[['bytes', 'loss', metric]].mean().rename(columns={metric: 'score'}).reset_index().assign(kind=kind)
+                                for kind, df in (('standard', standard), ('learned', learned))])
+            print(curves.round(4).to_string(index=False), flush=True)
+            keep(bd, 'savings.csv')
+            keep(curves.assign(**about)[['set', 'way', 'seeds', 'kind', 'tables', 'bytes', 'loss', 'score']], 'savings_curves.csv')
 
 
 if __name__ == '__main__':

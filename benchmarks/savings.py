@@ -171,11 +171,11 @@ def joint(task, seeds, out):
             quality_sweep(make, [LearnQTables(task.start, rate_weight=w) for w in task.weights], file=out/'learned.csv', **kw))
 
 
-def keep(rows, name): # in results/, in place of older rows of the same set and way
+def keep(rows, name): # list of dicts, in results/, in place of older rows of the same set and way
     file, new = Path(__file__).parent/'results'/name, pd.DataFrame(rows)
     if file.exists():
         old = pd.read_csv(file)
-        new = pd.concat([old[~((old['set'] == new['set'][0]) & (old.way == new.way[0]))], new])
+        new = pd.concat([old[(old['set'] != rows[0]['set']) | (old.way != rows[0]['way'])], new])
     file.parent.mkdir(exist_ok=True)
     new.sort_values(['set', 'way'], kind='stable').round(5).to_csv(file, index=False)
 
@@ -199,7 +199,7 @@ def run(argv=()):
                                 for kind, df in (('standard', standard), ('learned', learned))])
             print(curves.round(4).to_string(index=False), flush=True)
             keep(bd, 'savings.csv')
-            keep(curves.assign(**about)[['set', 'way', 'seeds', 'kind', 'tables', 'bytes', 'loss', 'score']], 'savings_curves.csv')
+            keep(curves.assign(**about)[['set', 'way', 'seeds', 'kind', 'tables', 'bytes', 'loss', 'score']].to_dict('records'), 'savings_curves.csv')
 
 
 if __name__ == '__main__':

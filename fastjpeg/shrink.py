@@ -64,7 +64,7 @@ def picture_learner(
     dls = block.dataloaders(table, bs=max(2, min(32, len(files)//8)), num_workers=0)
     return Learner(dls, small_cnn(3, dls.c, (16, 32, 64, 96)), loss_func=CrossEntropyLossFlat(), metrics=accuracy)
 
-# %% ../nbs/41_shrink.ipynb #c6d516d4
+# %% ../nbs/41_shrink.ipynb #66c8d255
 def learn_tables(
     data:str,            # Folder of pictures
     label:str=None,      # Regular expression for the class in the file name; the name of the folder if `None`
@@ -82,7 +82,7 @@ def learn_tables(
     print(f'{len(files)} pictures of {len(set(labels))} classes, crops of {size} pixels', flush=True)
     learn.fit_one_cycle(epochs, 5e-3)
     before = learn.recorder.values[-1][-1]
-    tables = LearnQTables(QTables.standard(50), rate_weight=weight, subsampling='4:2:0')
+    tables = LearnQTables(QTables.standard(50), rate_weight=weight)
     learn.fit_one_cycle(epochs, 2e-3, cbs=tables)
     after, held = learn.recorder.values[-1][2], len(learn.dls.valid_ds)
     (out := new_folder(out)).joinpath('qtables.txt').write_text(tables.qtables.to_text())

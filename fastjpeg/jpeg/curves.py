@@ -97,8 +97,8 @@ def _named(
         if not isinstance(o, (int, np.integer, QTables, LearnQTables)): raise TypeError(f'tables {k!r}: a quality, QTables or LearnQTables is expected, got {type(o).__name__}')
     return {k: QTables.standard(int(o)) if isinstance(o, (int, np.integer)) else o for k, o in tables.items()}
 
-# %% ../../nbs/26_jpeg.curves.ipynb #36a9cd1d
-def _check_mode(mode, tables, learn, fit):
+# %% ../../nbs/26_jpeg.curves.ipynb #05df1093
+def _check_mode(mode, tables, learn, fit, subsampling):
     if mode not in ('test', 'train', 'both'): raise ValueError(f"mode must be 'test', 'train' or 'both', got {mode!r}")
     if isinstance(learn, Learner) and mode != 'test': raise ValueError(f'mode {mode!r} trains a model for each table: give a function that makes a Learner from a seed, not a Learner')
     if not isinstance(learn, Learner) and not callable(learn): raise TypeError(f'learn must be a Learner or a function that makes one from a seed, got {type(learn).__name__}')
@@ -107,6 +107,7 @@ def _check_mode(mode, tables, learn, fit):
     want = 'tables' if mode == 'test' else 'both'
     for k, o in learned.items():
         if o.train != want: raise ValueError(f'tables {k!r}: mode {mode!r} needs LearnQTables(train={want!r}), got {o.train!r}')
+        if o.layer.subsampling != subsampling: raise ValueError(f'tables {k!r}: LearnQTables(subsampling={o.layer.subsampling!r}) in a sweep of subsampling {subsampling!r}')
 
 # %% ../../nbs/26_jpeg.curves.ipynb #68094a67
 def _read_sweep(file, mode, subsampling)->list: # rows that are there already
@@ -129,18 +130,17 @@ def _write_sweep(df, file):
 def _quietly(fit, learn, cbs=()):
     with learn.added_cbs(cbs), learn.no_bar(), learn.no_logging(): fit(learn)
 
-# %% ../../nbs/26_jpeg.curves.ipynb #128f81c9
+# %% ../../nbs/26_jpeg.curves.ipynb #c3ae0063
 def _one_run(learn, tables, mode, fit, subsampling):
     "Train what is to be trained. The tables then"
     if isinstance(tables, LearnQTables):
         cb = deepcopy(tables)
-        cb.layer.subsampling = subsampling
         _quietly(fit, learn, [cb])
         return cb.qtables
     if mode != 'test': _quietly(fit, learn, [UseJpeg(tables, 'train', subsampling)])
     return tables
 
-# %% ../../nbs/26_jpeg.curves.ipynb #b36cc2b5
+# %% ../../nbs/26_jpeg.curves.ipynb #d2064a5c
 def quality_sweep(
     learn,                   # A trained `Learner` (mode 'test'), or a function that makes an untrained one from a seed
     tables=(5, 10, 20, 30, 50, 75, 90, 100), # What to compare: qualities, `QTables` and `LearnQTables`, in a list or in a dict by name
@@ -154,7 +154,7 @@ def quality_sweep(
 )->pd.DataFrame:             # A row for each of the tables and seeds: `tables` (name), `quality`, `seed`, `mode`, `bytes`, `rate`, `loss`, the metrics, `qtables` (text), and arrays `image_bytes`, `image_loss`, .. of the same for each image
     "What each compression costs in bytes, and what it does to loss and metrics; metrics are means over the images"
     tables = _named(tables)
-    _check_mode(mode, tables, learn, fit)
+    _check_mode(mode, tables, learn, fit, subsampling)
     rows = _read_sweep(file, mode, subsampling)
     done, models = {(r['tables'], r['seed']) for r in rows}, {}
     todo = [(s, k) for s in seeds for k in tables if (k, s) not in done]
@@ -219,7 +219,19 @@ def summarise_sweep(
     means = df.groupby('tables', sort=False)[list(dict.fromkeys(['quality', 'bytes', 'rate', metric]))].mean()
     return means.loc[names].assign(low=low, high=high)
 
-# %% ../../nbs/26_jpeg.curves.ipynb #641418e7
+# %% ../../nbs/26_jpeg.curves.ipynb #ec4a35f8
+def _log_axis(
+    ax,
+    ticks=(1, 2, 5) # In each decade
+):
+    "A logarithmic x axis with plain numbers that do not overlap"
+    from matplotlib.ticker import LogLocator
+    ax.set_xscale('log')
+    ax.xaxis.set_major_locator(LogLocator(subs=ticks))
+    ax.xaxis.set_major_formatter('{x:g}')
+    ax.xaxis.set_minor_formatter('')
+
+# %% ../../nbs/26_jpeg.curves.ipynb #c20eebc9
 def plot_sweep(
     df:pd.DataFrame, # From `quality_sweep`
     metric:str,      # A column, such as 'accuracy'
@@ -229,17 +241,13 @@ def plot_sweep(
 ):                   # The axes
     "A curve with its 95 % band; call again with `ax` for more curves"
     import matplotlib.pyplot as plt
-    from matplotlib.ticker import LogLocator
     if x not in ('bytes', 'rate', 'quality'): raise ValueError(f"x must be 'bytes', 'rate' or 'quality', got {x!r}")
     if ax is None: _, ax = plt.subplots(figsize=(5, 3.2), layout='constrained')
     s = summarise_sweep(df, metric).dropna(subset=x).sort_values(x)
     line, = ax.plot(s[x], s[metric], 'o-', ms=4, label=label)
     ax.fill_between(s[x], s.low, s.high, color=line.get_color(), alpha=.15, lw=0)
     ax.set(xlabel={'bytes': 'bytes an image', 'rate': 'times smaller than pixels', 'quality': 'quality'}[x], ylabel=metric)
-    ax.set_xscale('log')
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.xaxis.set_major_formatter('{x:g}')
-    ax.xaxis.set_minor_formatter('')
+    _log_axis(ax)
     if label: ax.legend()
     return ax
 

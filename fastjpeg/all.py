@@ -2,3 +2,4 @@
 from fastjpeg.audio.all import *
 from fastjpeg.jpeg.all import *
 from fastjpeg.pyramid import *
+from fastjpeg.quantize import *

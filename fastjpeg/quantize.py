@@ -205,7 +205,7 @@ class QuantJpegLayer(nn.Module):
 def _quantize_output(module, args, out): # a forward hook
     return module.output_quantizer(out)
 
-# %% ../nbs/31_quantize.ipynb #c8f3fb8d
+# %% ../nbs/31_quantize.ipynb #e0b067da
 class Quantize(Callback):
     "Quantise weights and outputs of chosen layers of a `Learner`, or the JPEG coefficients of its pictures"
     order = MixedPrecision.order+2
@@ -227,9 +227,7 @@ class Quantize(Callback):
 
     def _chosen(self): # list of (name, layer)
         wanted = self.layers if callable(self.layers) and not isinstance(self.layers, type) else lambda name, m: isinstance(m, self.layers)
-        found = [(n, m) for n, m in self.model.named_modules() if wanted(n, m)]
-        if not found and (self.weights is not None or self.activations is not None): raise ValueError(f'no layer of the model is among the chosen: {self.layers}')
-        return found
+        return [(n, m) for n, m in self.model.named_modules() if wanted(n, m)]
 
     def before_fit(self):
         self._take_down()                                           # of a run that was interrupted
@@ -258,6 +256,8 @@ class Quantize(Callback):
     def after_fit(self): self._take_down()
 
     def before_batch(self):
+        if not self._placed and (self.weights is not None or self.activations is not None): # not in before_fit: an error there leaves fastai's learner locked
+            raise ValueError(f'no layer of the model is among the chosen: {self.layers}')
         if self.jpeg is None: return
         x = self.xb[0]
         self.learn.xb = (self._input(self.jpeg.train(self.training)(self._pixels(x)), x), *self.xb[1:])

@@ -151,13 +151,13 @@ def _ycc(x:Tensor): # (3, 3) RGB to luma, Cb, Cr (T.871), of the type and device
 def _mix_colours(m:Tensor, x:Tensor): # (3, 3) by (batch, 3, height, width)
     return torch.einsum('ij,bjhw->bihw', m, x)
 
-# %% ../nbs/30_pyramid.ipynb #17b3b991
+# %% ../nbs/30_pyramid.ipynb #cbbd556d
 class PyramidCodec(nn.Module):
     "Pictures as they come back from a rounded pyramid, with straight-through gradients to pictures and steps"
     def __init__(self,
         kind:str='laplacian', # 'laplacian', or a discrete wavelet of PyWavelets such as 'haar' or 'bior4.4'
         levels:int=3,         # How many times the size is halved
-        step=8.               # In levels of 255: a number; (levels+1,) from fine to coarse; or (2, levels+1) for luma and colours. 0 rounds nothing, and stays 0
+        step=8.               # In levels of 255: a number, which the Laplacian pyramid halves with each coarser level; (levels+1,) from fine to coarse; or (2, levels+1) for luma and colours. 0 rounds nothing, and stays 0
     ):
         super().__init__()
         if not isinstance(levels, int) or levels < 1: raise ValueError(f'levels must be a whole number of at least 1, got {levels!r}')
@@ -166,13 +166,14 @@ class PyramidCodec(nn.Module):
         if step.ndim and step.shape not in ((levels+1,), (2, levels+1)): raise ValueError(f'step must be a number or have shape ({levels+1},) or (2, {levels+1}) for {levels} levels, got {tuple(step.shape)}')
         if not (step >= 0).all() or step.isinf().any(): raise ValueError(f'step must be finite and not negative, got {step.tolist()}')
         store_attr('kind,levels')
+        if step.ndim == 0 and kind == 'laplacian': step = step/2.**torch.arange(levels+1)
         self.log_step = nn.Parameter(step.expand(2, levels+1).log())            # of 0 it is -inf, where no gradient moves it
 
     def steps(self): # (2, levels+1) float32, of luma and colours, from fine to coarse
         return self.log_step.exp()
     @torch.no_grad()
-    def clamp_(self): # Into 1/4..2048, where moving has an effect
-        self.log_step.copy_(torch.where(self.log_step.isinf(), self.log_step, self.log_step.clamp(math.log(.25), math.log(2048))))
+    def clamp_(self): # Into 1/16..2048, where moving has an effect
+        self.log_step.copy_(torch.where(self.log_step.isinf(), self.log_step, self.log_step.clamp(math.log(1/16), math.log(2048))))
 
     def bands(self,
         x:Tensor # (batch, 1 or 3, height, width) in [0,1]

@@ -267,9 +267,9 @@ def _needs(module): # import of something that not everybody has
 def _seed(*numbers): # one seed from several
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
-# %% ../../nbs/25_jpeg.search.ipynb #11b568e9
+# %% ../../nbs/25_jpeg.search.ipynb #6e0e21e8
 def _over_target(target): # what optuna takes as constraint: at most 0
-    return lambda trial: [np.log2(target/trial.user_attrs['rate'])]
+    return lambda trial: [np.log2(target/trial.user_attrs['found']['rate'])]
 
 # %% ../../nbs/25_jpeg.search.ipynb #d693957c
 def _make_sampler(method, budget, target, seed):
@@ -330,17 +330,17 @@ def _abandoned(trial): # was its evaluation begun by a process that is no more? 
 # %% ../../nbs/25_jpeg.search.ipynb #e5ec0633
 class _Spent(Exception): "The budget is used up"
 
-# %% ../../nbs/25_jpeg.search.ipynb #4a25dee4
+# %% ../../nbs/25_jpeg.search.ipynb #983de2b9
 class _Ledger:
     "Evaluations of one search, kept in an optuna study"
     def __init__(self, objective, study, n, budget, target, progress):
         self.objective, self.study, self.n, self.budget, self.target = objective, study, n, budget, target
         self.optuna = _needs('optuna')
-        self.known = {self._tables(t): (t.user_attrs['rate'], t.user_attrs['score']) for t in self.complete()}
-        self.calls, self.ticks = 0, iter(progress_bar(range(budget)) if progress else range(budget))
+        self.known = {QTables(*o['tables']): (o['rate'], o['score']) for o in self.found()}
+        self.ticks = iter(progress_bar(range(budget)) if progress else range(budget))
 
-    def _tables(self, trial): return QTables(*trial.user_attrs['tables'])
-    def complete(self): return [t for t in self.study.get_trials(deepcopy=False) if t.state == self.optuna.trial.TrialState.COMPLETE]
+    def found(self): # what finished trials hold: rate, score, tables and perhaps target
+        return [t.user_attrs['found'] for t in self.study.get_trials(deepcopy=False) if t.state == self.optuna.trial.TrialState.COMPLETE]
 
     def measure(self, qtables): # -> what is written into a trial
         if qtables not in self.known:
@@ -354,8 +354,7 @@ class _Ledger:
     def __call__(self, qtables, **about)->tuple: # (rate, score), and a trial of it if there is none yet
         new = qtables not in self.known
         found = self.measure(qtables)
-        if new: self.study.add_trial(self.optuna.trial.create_trial(values=self._values(found), user_attrs={**found, **about}))
-        self.calls += 1
+        if new: self.study.add_trial(self.optuna.trial.create_trial(values=self._values(found), user_attrs=dict(found={**found, **about})))
         return found['rate'], found['score']
 
     def _left(self): # a trial that somebody has left unfinished
@@ -372,11 +371,11 @@ class _Ledger:
         return trial
     def tell(self, trial, qtables):
         found = self.measure(qtables)
-        for k, v in found.items(): trial.set_user_attr(k, v)
+        trial.set_user_attr('found', found)
         self.study.tell(trial, self._values(found))
 
     def front(self, standard)->ParetoFront:
-        found = {self._tables(t): t.user_attrs for t in self.complete()}        # of other processes, too
+        found = {QTables(*o['tables']): o for o in self.found()}        # of other processes, too
         for q in standard:
             if q not in found: found[q] = self.measure(q)
         rate, score = ([o[k] for o in found.values()] for k in ('rate', 'score'))
@@ -452,10 +451,10 @@ def _limited(f, n): # f for n calls
         return f(*args)
     return limited
 
-# %% ../../nbs/25_jpeg.search.ipynb #22319b8a
+# %% ../../nbs/25_jpeg.search.ipynb #f6be590e
 def _learned(ledger, start, target, share, seed):
     "The gradient's tables, made coarser where the files came out too large"
-    if any(t.user_attrs.get('target') == target and t.user_attrs['rate'] >= target for t in ledger.complete()): return
+    if any(o.get('target') == target and o['rate'] >= target for o in ledger.found()): return
     q = _gradient(ledger.objective, target, start, share, seed)
     for k in range(50):
         if ledger(q.scaled(1.01**k), target=target)[0] >= target: return

@@ -428,9 +428,9 @@ def _mcmc(f, t, seed, temperature):
         there = f(moved := (t+step).clip(1, 255))
         if rng.random() < np.exp(min(there-at, 0)/temperature): t, at = moved, there
 
-# %% ../../nbs/25_jpeg.search.ipynb #fbc17ae2
+# %% ../../nbs/25_jpeg.search.ipynb #d6638fd8
 def _gradient(objective, target, start, share, seed):
-    "`LearnQTables` for a model that stays as it is; takes as long as `share` evaluations, a step counted as three passes"
+    "`LearnQTables` for a model that stays as it is, for as long as `share` evaluations take, a step counted as three passes"
     learn, sub = objective.learn, objective.subsampling
     counted = UseJpeg(start, 'valid', sub)      # as the callback counts, with Huffman tables of the standard
     epochs = max(1, round(share*objective.n_images/3/len(learn.dls.train_ds)))
@@ -451,13 +451,17 @@ def _limited(f, n): # f for n calls
         return f(*args)
     return limited
 
-# %% ../../nbs/25_jpeg.search.ipynb #f6be590e
+# %% ../../nbs/25_jpeg.search.ipynb #a58abc4a
 def _learned(ledger, start, target, share, seed):
-    "The gradient's tables, made coarser where the files came out too large"
-    if any(o.get('target') == target and o['rate'] >= target for o in ledger.found()): return
-    q = _gradient(ledger.objective, target, start, share, seed)
-    for k in range(50):
-        if ledger(q.scaled(1.01**k), target=target)[0] >= target: return
+    "Tables along the gradient, made coarser until the target is reached; with a third of the share the same ones finer and coarser"
+    n = min(share//3, 12)
+    q = next((QTables(*o['tables']) for o in ledger.found() if o.get('target') == target), None)        # learned before a kill
+    if q is None: q = _gradient(ledger.objective, target, start, share-n, seed)
+    rate, _ = ledger(q, target=target)
+    for factor in 1.01**np.arange(1, 50):
+        if rate >= target: break
+        rate, _ = ledger(q.scaled(factor))
+    for factor in np.geomspace(.5, 2, n): ledger(q.scaled(factor))
 
 # %% ../../nbs/25_jpeg.search.ipynb #f245c7ba
 def _towards(ledger, method, space, standard, target, share, seed):

@@ -24,8 +24,8 @@ test: $(VENV)/.dev
 docs: $(VENV)/.docs
 	$(BIN)/python -m tools.docs.build
 
-bench: $(VENV)/.bench
-	$(BIN)/python -m benchmarks.run
+bench: .peers/.done
+	PYTHONPATH=.peers $(BIN)/python -m benchmarks.run
 
 release: $(VENV)/.dev
 	rm -rf dist
@@ -33,7 +33,7 @@ release: $(VENV)/.dev
 	$(BIN)/python -m twine check --strict dist/*
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo_out*
+	rm -rf $(VENV) .peers build dist *.egg-info demo_out*
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -51,6 +51,7 @@ $(VENV)/.docs: $(META) | $(BIN)/python
 	$(INSTALL) -e '.[dev,docs]'
 	@touch $@ $(VENV)/.dev $(VENV)/.package
 
-$(VENV)/.bench: $(META) benchmarks/requirements.txt | $(BIN)/python
-	$(INSTALL) -e . -r benchmarks/requirements.txt
-	@touch $@ $(VENV)/.package
+# the peers of the benchmarks stand beside the environment, not in it; their requirements are listed whole, so that none is installed a second time
+.peers/.done: benchmarks/requirements.txt $(VENV)/.package
+	$(INSTALL) --no-deps --target .peers -r benchmarks/requirements.txt
+	@touch $@

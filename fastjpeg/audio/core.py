@@ -303,16 +303,16 @@ def crop_or_pad(
     if x.shape[-1] >= n: return x[..., start:start+n]
     return np.pad(x, [(0, 0)]*(x.ndim-1) + [(start, n-x.shape[-1]-start)], mode=pad_mode)
 
-# %% ../../nbs/10_audio.core.ipynb #99216fbe
+# %% ../../nbs/10_audio.core.ipynb #e0499ce6
 @dataclass(frozen=True)
 class Segment:
-    "A part of a recording, an item like a path is. `get_x=Segment.from_row` reads it from a table with the columns path, start and end"
-    path:str|Path  # The recording's file
+    "A part of a recording, an item like a path is. `get_x=Segment.from_row` reads it from a table with the columns file, start and end"
+    file:str|Path  # The recording
     start:float    # Where it begins (s)
     end:float      # Where it ends (s)
 
     @staticmethod
-    def from_row(row): return Segment(row.path, float(row.start), float(row.end))
+    def from_row(row): return Segment(row.file, float(row.start), float(row.end))
 
     def frames(self,
         n:int,  # Frames in the file
@@ -321,10 +321,10 @@ class Segment:
         "Where it is in its file"
         start, stop = round(self.start*sr), round(self.end*sr)
         if not 0 <= start < stop or start >= n or stop > n+sr//10:     # written by people, to two digits
-            raise AudioError(f'{self.path}: {n/sr:.3f} s long, the segment from {self.start} s to {self.end} s does not lie in it')
+            raise AudioError(f'{self.file}: {n/sr:.3f} s long, the segment from {self.start} s to {self.end} s does not lie in it')
         return start, min(stop, n)
 
-# %% ../../nbs/10_audio.core.ipynb #6922d5e7
+# %% ../../nbs/10_audio.core.ipynb #0984a7c9
 class LoadAudio(RandTransform):
     "A file, a `Segment` of one, or a `TensorAudio`, as a waveform of one sample rate and length. In training the crop lies anywhere; else, and in `predict`, it is the centre. Reads only what it needs"
     split_idx, order = None, 0
@@ -362,7 +362,7 @@ class LoadAudio(RandTransform):
         if not wave.size: raise AudioError(f'{_name(x)}: holds no samples; verify_audio finds such files')
         return self._fit(wave, sr)
 
-    def encodes(self, x:Segment): return self._fit(*read_audio(x.path, lambda frames, sr: self._window(frames, sr, x)))
+    def encodes(self, x:Segment): return self._fit(*read_audio(x.file, lambda frames, sr: self._window(frames, sr, x)))
 
     def encodes(self, x:TensorAudio):
         if x.ndim != 2 or not x.numel(): raise AudioError(f'a recording has the shape (channels, samples), got {tuple(x.shape)}')

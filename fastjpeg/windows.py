@@ -7,7 +7,7 @@ Docs: https://fastjpeg.github.io/fastjpeg/windows.html.md"""
 # %% auto #0
 __all__ = ['window_starts', 'stream_windows', 'Overlap', 'edge_weights', 'predict_stream', 'predict_tiles']
 
-# %% ../nbs/02_windows.ipynb #c224d33d
+# %% ../nbs/02_windows.ipynb #03eb0ddf
 from collections import Counter
 from itertools import islice
 from math import ceil
@@ -17,6 +17,7 @@ import torch
 from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastcore.basics import getcallable
+from fastcore.foundation import L
 from torch import Tensor
 
 # %% ../nbs/02_windows.ipynb #23027961
@@ -92,13 +93,19 @@ def edge_weights(
     down = (x[::-1]-margin)/fade if stop < n else np.ones(len(x))
     return np.minimum(up, down).clip(0, 1).astype(np.float32)
 
-# %% ../nbs/02_windows.ipynb #65f60a70
+# %% ../nbs/02_windows.ipynb #fa2f9189
 class _Stream:
     "Batches of a stream of items, made as the learner would make them, when they are asked for"
     def __init__(self, learn, items, n, bs): self.learn, self.items, self.n, self.bs = learn, iter(items), n, bs
     def __len__(self): return ceil(self.n/self.bs)
     def __iter__(self):
-        while chunk := list(islice(self.items, self.bs)): yield from self.learn.dls.test_dl(chunk, bs=len(chunk), num_workers=0)
+        dl = None
+        while chunk := list(islice(self.items, self.bs)):
+            if dl is None: dl = self.learn.dls.test_dl(chunk, bs=self.bs, num_workers=0)
+            else:                                   # a new one each time would be slower, and garbage that is collected late
+                for tl in dl.dataset.tls: tl.items = L(chunk)
+                dl.n = len(chunk)
+            yield from dl
 
 # %% ../nbs/02_windows.ipynb #0a045002
 class _Take(Callback):

@@ -324,7 +324,7 @@ class Segment:
             raise AudioError(f'{self.file}: {n/sr:.3f} s long, the segment from {self.start} s to {self.end} s does not lie in it')
         return start, min(stop, n)
 
-# %% ../../nbs/10_audio.core.ipynb #0984a7c9
+# %% ../../nbs/10_audio.core.ipynb #425a4358
 class LoadAudio(RandTransform):
     "A file, a `Segment` of one, or a `TensorAudio`, as a waveform of one sample rate and length. In training the crop lies anywhere; else, and in `predict`, it is the centre. Reads only what it needs"
     split_idx, order = None, 0
@@ -366,9 +366,10 @@ class LoadAudio(RandTransform):
 
     def encodes(self, x:TensorAudio):
         if x.ndim != 2 or not x.numel(): raise AudioError(f'a recording has the shape (channels, samples), got {tuple(x.shape)}')
-        _check('the waveform', '', int((~x.isfinite()).sum()), x.numel())
-        start, stop = self._window(x.shape[-1], x.sr)
-        return self._fit(x[..., start:stop].cpu().numpy(), x.sr)
+        wave = x.as_subclass(Tensor).cpu().numpy()
+        _check('the waveform', '', np.count_nonzero(~np.isfinite(wave)), wave.size)
+        start, stop = self._window(wave.shape[-1], x.sr)
+        return self._fit(wave[..., start:stop], x.sr)
 
 # %% ../../nbs/10_audio.core.ipynb #283d9cb8
 def pad_batch(

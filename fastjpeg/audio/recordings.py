@@ -8,11 +8,11 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.recordings.html.md"""
 __all__ = ['soundscape', 'predict_recording', 'hysteresis', 'events', 'match_events', 'show_timeline', 'to_raven', 'to_audacity',
            'segments_from_raven', 'predict_recordings']
 
-# %% ../../nbs/18_audio.recordings.ipynb #55eaa316
+# %% ../../nbs/18_audio.recordings.ipynb #e450ca45
 import csv
 import os
+from array import array
 from hashlib import sha256
-from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +67,7 @@ def _samples(f, sr, mono):
     if not n: raise AudioError(f'{f.name}: holds no samples')
     if stream: yield stream.resample_chunk(x[:, :1] if mono else x, last=True).T
 
-# %% ../../nbs/18_audio.recordings.ipynb #90a118de
+# %% ../../nbs/18_audio.recordings.ipynb #e4a1ce91
 class _Detector:
     "A learner, the windows that it looks through, and how they are brought together"
     def __init__(self, learn, duration, hop, how, bs):
@@ -87,20 +87,22 @@ class _Detector:
 
     def __call__(self, file, progress):
         "Limits between stretches of time (s), (n+1,); probabilities (n, classes) float32"
-        sr, starts, ends, preds = self.load.sr, [], [], []
+        sr, k = self.load.sr, len(self.vocab)
+        starts, ends, preds = array('q'), array('q'), array('f')        # one block each: small tensors strewn among the batches would tear the heap apart
         with _opened(file) as f:
             def items():
                 for start, x in stream_windows(_samples(f, sr, self.load.mono), self.size, self.step):
                     starts.append(start)
                     ends.append(start+x.shape[1])
                     yield TensorAudio(torch.from_numpy(np.ascontiguousarray(x)), sr=sr)
+            def take(p):
+                if p.shape[1:] != (k,): raise ValueError(f'the learner knows {k} classes and predicts {tuple(p.shape[1:])} of each window')
+                preds.frombytes(p.numpy().tobytes())
             n = len(window_starts(round(f.frames*sr/f.samplerate), self.size, self.step))
-            predict_stream(self.learn, items(), n, preds.append, self.bs, progress)
-        preds = torch.cat(preds).numpy()
-        if preds.shape[1:] != (len(self.vocab),): raise ValueError(f'the learner knows {len(self.vocab)} classes and predicts {preds.shape[1:]} of each window')
+            predict_stream(self.learn, items(), n, take, self.bs, progress)
         limits = np.unique(starts+ends)
-        merged = Overlap(len(self.vocab), (len(limits)-1,), self.how)
-        for a, b, p in zip(np.searchsorted(limits, starts), np.searchsorted(limits, ends), preds): merged.add((slice(a, b),), p[:, None])
+        merged = Overlap(k, (len(limits)-1,), self.how)
+        for a, b, p in zip(np.searchsorted(limits, starts), np.searchsorted(limits, ends), np.array(preds).reshape(-1, k)): merged.add((slice(a, b),), p[:, None])
         return limits/sr, merged.value.T
 
     def table(self, file, limits, probs):

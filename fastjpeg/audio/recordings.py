@@ -8,10 +8,10 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.recordings.html.md"""
 __all__ = ['soundscape', 'predict_recording', 'hysteresis', 'events', 'match_events', 'show_timeline', 'to_raven', 'to_audacity',
            'segments_from_raven', 'predict_recordings']
 
-# %% ../../nbs/18_audio.recordings.ipynb #e450ca45
+# %% ../../nbs/18_audio.recordings.ipynb #848c73e2
+import array as arrays
 import csv
 import os
-from array import array
 from hashlib import sha256
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def _samples(f, sr, mono):
     if not n: raise AudioError(f'{f.name}: holds no samples')
     if stream: yield stream.resample_chunk(x[:, :1] if mono else x, last=True).T
 
-# %% ../../nbs/18_audio.recordings.ipynb #e4a1ce91
+# %% ../../nbs/18_audio.recordings.ipynb #22d32381
 class _Detector:
     "A learner, the windows that it looks through, and how they are brought together"
     def __init__(self, learn, duration, hop, how, bs):
@@ -88,7 +88,7 @@ class _Detector:
     def __call__(self, file, progress):
         "Limits between stretches of time (s), (n+1,); probabilities (n, classes) float32"
         sr, k = self.load.sr, len(self.vocab)
-        starts, ends, preds = array('q'), array('q'), array('f')        # one block each: small tensors strewn among the batches would tear the heap apart
+        starts, ends, preds = (arrays.array(o) for o in 'qqf')        # one block each: small tensors strewn among the batches would tear the heap apart
         with _opened(file) as f:
             def items():
                 for start, x in stream_windows(_samples(f, sr, self.load.mono), self.size, self.step):

@@ -181,7 +181,7 @@ def match_events(
         res[i[rows[ok]]] = j[cols[ok]]
     return res
 
-# %% ../../nbs/18_audio.recordings.ipynb #05ea83e0
+# %% ../../nbs/18_audio.recordings.ipynb #6d13013a
 def _loudest(
     file,          # A recording
     start, end,    # The part of it (s)
@@ -191,10 +191,11 @@ def _loudest(
     with _opened(file) as f:
         n_fft = 2**max(5, round(np.log2(.03*f.samplerate)))
         hop = n_fft//4
-        n = max(1, (round(end*f.samplerate)-round(start*f.samplerate))//hop)    # frames
+        samples = max(1, round(end*f.samplerate)-round(start*f.samplerate))
+        n = -(-samples//hop)                                                    # frames
         pool = -(-n//columns)
         f.seek(round(start*f.samplerate))
-        blocks = f.blocks(blocksize=(pool-1)*hop+n_fft, overlap=n_fft-hop, frames=n*hop, dtype='float32', always_2d=True, fill_value=0)
+        blocks = f.blocks(blocksize=(pool-1)*hop+n_fft, overlap=n_fft-hop, frames=samples, dtype='float32', always_2d=True, fill_value=0)
         S = [stft(torch.from_numpy(x.mean(1)), n_fft, hop, center=False, output='power').amax(1) for x in blocks]
         return torch.stack(S, 1), pool*hop/f.samplerate, f.samplerate
 

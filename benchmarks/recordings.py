@@ -1,6 +1,5 @@
 """A recording of two hours through `predict_recording`: times real time, peak memory, its slope; against `learn.predict`, window by window. Then a folder of the same length, killed and resumed."""
 import multiprocessing
-import os
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -11,7 +10,7 @@ import pandas as pd
 import soundfile as sf
 import torch
 from fastai.callback.core import Callback
-from fastai.callback.progress import *      # noqa: the progress bar of a learner
+from fastai.callback.progress import *      # the progress bar of a learner
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.transforms import IndexSplitter, Normalize, parent_label
 from fastai.learner import Learner, load_learner

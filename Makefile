@@ -1,4 +1,4 @@
-# make demo | test | docs | bench | clean.  Each sets itself up: .venv is made once, and again only when the requirements change.
+# make demo | test | docs | bench | release | clean.  Each sets itself up: .venv is made once, and again only when the requirements change.
 # uv installs when it is there (about ten times faster), else pip.
 PYTHON  ?= python3
 VENV    := .venv
@@ -13,7 +13,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export PYTHONWARNINGS  := ignore
 export MPLBACKEND      := agg
 
-.PHONY: demo test docs bench clean
+.PHONY: demo test docs bench release clean
 
 demo: $(VENV)/.package
 	@$(BIN)/fastjpeg_demo $(if $(DATA),--data '$(DATA)') $(if $(value LABEL),--label '$(value LABEL)')
@@ -26,6 +26,11 @@ docs: $(VENV)/.docs
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.run
+
+release: $(VENV)/.dev
+	rm -rf dist
+	$(BIN)/python -m build -q
+	$(BIN)/python -m twine check --strict dist/*
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo_out*

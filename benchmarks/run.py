@@ -1,6 +1,6 @@
 """`make bench`: ours against named peers, in one run. `python -m benchmarks.run audio` runs one of them. Asserts nothing about time.
 
-`benchmarks/savings.py` (bytes) and `benchmarks/hearing.py` (accuracy) take hours, and are programs of their own."""
+`benchmarks/savings.py` (bytes), `benchmarks/hearing.py` (accuracy) and `benchmarks/search.py` (tables) take hours, and are programs of their own."""
 import platform
 import sys
 from importlib import import_module
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-ALL = sorted(o.stem for o in Path(__file__).parent.glob('*.py') if o.stem not in ('run', 'timing', 'savings', 'hearing'))
+ALL = sorted(o.stem for o in Path(__file__).parent.glob('*.py') if o.stem not in ('run', 'timing', 'savings', 'hearing', 'search'))
 
 if __name__ == '__main__':
     torch.set_num_threads(1)

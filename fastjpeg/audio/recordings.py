@@ -8,11 +8,12 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.recordings.html.md"""
 __all__ = ['soundscape', 'predict_recording', 'hysteresis', 'events', 'match_events', 'show_timeline', 'to_raven', 'to_audacity',
            'segments_from_raven', 'predict_recordings']
 
-# %% ../../nbs/18_audio.recordings.ipynb #848c73e2
+# %% ../../nbs/18_audio.recordings.ipynb #fd839dec
 import array as arrays
 import csv
 import os
 from hashlib import sha256
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from scipy.optimize import linear_sum_assignment
 from .augment import coloured_noise
 from .core import AudioError, LoadAudio, TensorAudio, _check, _opened, _why_cut
 from .spectrogram import power_to_db, stft
-from ..windows import Overlap, predict_stream, stream_windows, window_starts
+from ..windows import Overlap, predict_stream, stream_windows
 
 # %% ../../nbs/18_audio.recordings.ipynb #a4a6d476
 def soundscape(
@@ -67,7 +68,7 @@ def _samples(f, sr, mono):
     if not n: raise AudioError(f'{f.name}: holds no samples')
     if stream: yield stream.resample_chunk(x[:, :1] if mono else x, last=True).T
 
-# %% ../../nbs/18_audio.recordings.ipynb #22d32381
+# %% ../../nbs/18_audio.recordings.ipynb #7a6da134
 class _Detector:
     "A learner, the windows that it looks through, and how they are brought together"
     def __init__(self, learn, duration, hop, how, bs):
@@ -98,7 +99,7 @@ class _Detector:
             def take(p):
                 if p.shape[1:] != (k,): raise ValueError(f'the learner knows {k} classes and predicts {tuple(p.shape[1:])} of each window')
                 preds.frombytes(p.numpy().tobytes())
-            n = len(window_starts(round(f.frames*sr/f.samplerate), self.size, self.step))
+            n = 1+max(0, ceil((f.frames*sr/f.samplerate-self.size)/self.step))      # if the header is right
             predict_stream(self.learn, items(), n, take, self.bs, progress)
         limits = np.unique(starts+ends)
         merged = Overlap(k, (len(limits)-1,), self.how)

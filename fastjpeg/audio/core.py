@@ -6,15 +6,16 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.core.html.md"""
 
 # %% auto #0
 __all__ = ['audio_extensions', 'MAX_SAMPLES', 'AudioError', 'get_audio_files', 'read_audio', 'resample', 'TensorSignal',
-           'TensorAudio', 'audio_info', 'verify_audio', 'crop_or_pad', 'LoadAudio', 'pad_batch', 'AudioBlock',
-           'show_batch', 'show_results', 'plot_top_losses', 'encodes', 'decodes', 'setups']
+           'TensorAudio', 'audio_info', 'verify_audio', 'crop_or_pad', 'Segment', 'LoadAudio', 'pad_batch',
+           'AudioBlock', 'show_batch', 'show_results', 'plot_top_losses', 'encodes', 'decodes', 'setups']
 
-# %% ../../nbs/10_audio.core.ipynb #49bdef2c
+# %% ../../nbs/10_audio.core.ipynb #6e1be9bc
 import io
 import os
 import random
 import re
 from contextlib import contextmanager
+from dataclasses import dataclass
 from operator import index
 from pathlib import Path
 
@@ -323,11 +324,32 @@ def crop_or_pad(
     if x.shape[-1] >= n: return x[..., start:start+n]
     return np.pad(x, [(0, 0)]*(x.ndim-1) + [(start, n-x.shape[-1]-start)], mode=pad_mode)
 
-# %% ../../nbs/10_audio.core.ipynb #a2d4d6fa
+# %% ../../nbs/10_audio.core.ipynb #e0499ce6
+@dataclass(frozen=True)
+class Segment:
+    "A part of a recording, an item like a path is. `get_x=Segment.from_row` reads it from a table with the columns file, start and end"
+    file:str|Path  # The recording
+    start:float    # Where it begins (s)
+    end:float      # Where it ends (s)
+
+    @staticmethod
+    def from_row(row): return Segment(row.file, float(row.start), float(row.end))
+
+    def frames(self,
+        n:int,  # Frames in the file
+        sr:int  # Its sample rate (Hz)
+    )->tuple:   # First frame, and the one after the last; `AudioError` if they do not lie in the file
+        "Where it is in its file"
+        start, stop = round(self.start*sr), round(self.end*sr)
+        if not 0 <= start < stop or start >= n or stop > n+sr//10:     # written by people, to two digits
+            raise AudioError(f'{self.file}: {n/sr:.3f} s long, the segment from {self.start} s to {self.end} s does not lie in it')
+        return start, min(stop, n)
+
+# %% ../../nbs/10_audio.core.ipynb #425a4358
 class LoadAudio(RandTransform):
-    "A file, or a `TensorAudio`, as a waveform of one sample rate and length. In training the crop lies anywhere; else, and in `predict`, it is the centre. Reads only what it needs"
+    "A file, a `Segment` of one, or a `TensorAudio`, as a waveform of one sample rate and length. In training the crop lies anywhere; else, and in `predict`, it is the centre. Reads only what it needs"
     split_idx, order = None, 0
-    input_types = (str, Path, bytes, TensorAudio)      # what `predict` and `test_dl` accept
+    input_types = (str, Path, bytes, Segment, TensorAudio)      # what `predict` and `test_dl` accept
     def __init__(self,
         sr:int=22050,           # Sample rate wanted (Hz)
         duration:float=None,    # Length wanted (s); as long as the recording if `None`
@@ -343,10 +365,11 @@ class LoadAudio(RandTransform):
 
     def before_call(self, b, split_idx): self.position = random.random() if split_idx == 0 else .5
 
-    def _window(self, frames, sr):
-        if self.duration is None: return 0, frames
+    def _window(self, frames, sr, segment=None):
+        first, stop = segment.frames(frames, sr) if segment else (0, frames)
+        if self.duration is None: return first, stop
         n = min(frames, int(np.ceil(self.duration*sr))+2)       # two more, for the rounding of the resampler
-        start = round((frames-n)*self.position)
+        start = min(max(0, first+round((stop-first-n)*self.position)), frames-n)
         return start, start+n
 
     def _fit(self, x, sr):
@@ -360,11 +383,14 @@ class LoadAudio(RandTransform):
         if not wave.size: raise AudioError(f'{_name(x)}: holds no samples; verify_audio finds such files')
         return self._fit(wave, sr)
 
+    def encodes(self, x:Segment): return self._fit(*read_audio(x.file, lambda frames, sr: self._window(frames, sr, x)))
+
     def encodes(self, x:TensorAudio):
         if x.ndim != 2 or not x.numel(): raise AudioError(f'a recording has the shape (channels, samples), got {tuple(x.shape)}')
-        _check('the waveform', '', int((~x.isfinite()).sum()), x.numel())
-        start, stop = self._window(x.shape[-1], x.sr)
-        return self._fit(x[..., start:stop].cpu().numpy(), x.sr)
+        wave = x.as_subclass(Tensor).cpu().numpy()
+        _check('the waveform', '', np.count_nonzero(~np.isfinite(wave)), wave.size)
+        start, stop = self._window(wave.shape[-1], x.sr)
+        return self._fit(wave[..., start:stop], x.sr)
 
 # %% ../../nbs/10_audio.core.ipynb #283d9cb8
 def pad_batch(
@@ -384,14 +410,14 @@ def pad_batch(
         samples = L((*s[:i], p, *s[i+1:]) for s, p in zip(samples, padded))
     return samples
 
-# %% ../../nbs/10_audio.core.ipynb #21d85337
+# %% ../../nbs/10_audio.core.ipynb #f15f5ace
 def AudioBlock(
     sr:int=22050,           # Sample rate of all recordings (Hz)
     duration:float=None,    # Length of all (s): random crop in training, centre else; if `None` a batch is padded to its longest, and knows its `lengths`
     mono:bool=True,         # Mix channels down to one?
     pad_mode:str='constant' # What fills a short recording up to `duration`: 'constant' (zeros), 'reflect' or 'wrap' (repetition)
 )->TransformBlock:
-    "A block for `DataBlock`: recordings by path (or `str`, or bytes of a file, or `TensorAudio`)"
+    "A block for `DataBlock`: recordings by path (or `str`, or bytes of a file, or `Segment`, or `TensorAudio`)"
     return TransformBlock(type_tfms=LoadAudio(sr, duration, mono, pad_mode), dls_kwargs={'before_batch': pad_batch})
 
 # %% ../../nbs/10_audio.core.ipynb #05130bad

@@ -7,7 +7,7 @@ Docs: https://fastjpeg.github.io/fastjpeg/jpeg.curves.html.md"""
 # %% auto #0
 __all__ = ['measure_images', 'quality_sweep', 'summarise_sweep', 'plot_sweep', 'BdRate', 'bd_rate']
 
-# %% ../../nbs/26_jpeg.curves.ipynb #fb56a772
+# %% ../../nbs/26_jpeg.curves.ipynb #488041ec
 import json
 import os
 from copy import deepcopy
@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 from fastai.learner import Learner
 from fastai.torch_core import to_detach
 from fastprogress.fastprogress import progress_bar

@@ -381,12 +381,11 @@ class _Ledger:
         rate, score = ([o[k] for o in found.values()] for k in ('rate', 'score'))
         return ParetoFront.of(list(found), rate, score, standard=ParetoFront.of(standard, *([found[q][k] for q in standard] for k in ('rate', 'score'))))
 
-# %% ../../nbs/25_jpeg.search.ipynb #fb3ef354
+# %% ../../nbs/25_jpeg.search.ipynb #b7138d79
 def _sample(ledger, space, starts):
     "Let optuna ask, until the budget is used up"
     names = [str(i) for i in range(space.size(ledger.n))]
-    if not ledger.study.get_trials(deepcopy=False):
-        for q in starts: ledger.study.enqueue_trial(dict(zip(names, space.encode(_numbers(q, ledger.n)).tolist())))
+    for q in starts: ledger.study.enqueue_trial(dict(zip(names, space.encode(_numbers(q, ledger.n)).tolist())), skip_if_exists=True)     # another process may have done it
     while (trial := ledger.next_trial()) is not None:
         z = np.array([trial.suggest_float(o, 0, 1) for o in names])
         ledger.tell(trial, _to_qtables(space.decode(z, ledger.n)))

@@ -1,4 +1,4 @@
-# make demo | test | docs | bench | clean.  Each sets itself up: .venv is made once, and again only when the requirements change.
+# make demo | test | docs | bench | release | clean.  Each sets itself up: .venv is made once, and again only when the requirements change.
 # uv installs when it is there (about ten times faster), else pip.
 PYTHON  ?= python3
 VENV    := .venv
@@ -13,7 +13,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export PYTHONWARNINGS  := ignore
 export MPLBACKEND      := agg
 
-.PHONY: demo test docs bench clean
+.PHONY: demo test docs bench release clean
 
 demo: $(VENV)/.package
 	@$(BIN)/fastjpeg_demo $(if $(DATA),--data '$(DATA)') $(if $(value LABEL),--label '$(value LABEL)')
@@ -24,11 +24,16 @@ test: $(VENV)/.dev
 docs: $(VENV)/.docs
 	$(BIN)/python -m tools.docs.build
 
-bench: $(VENV)/.bench
-	$(BIN)/python -m benchmarks.run
+bench: .peers/.done
+	PYTHONPATH=.peers $(BIN)/python -m benchmarks.run
+
+release: $(VENV)/.dev
+	rm -rf dist
+	$(BIN)/python -m build -q
+	$(BIN)/python -m twine check --strict dist/*
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo_out*
+	rm -rf $(VENV) .peers build dist *.egg-info demo_out*
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -46,6 +51,7 @@ $(VENV)/.docs: $(META) | $(BIN)/python
 	$(INSTALL) -e '.[dev,docs]'
 	@touch $@ $(VENV)/.dev $(VENV)/.package
 
-$(VENV)/.bench: $(META) benchmarks/requirements.txt | $(BIN)/python
-	$(INSTALL) -e . -r benchmarks/requirements.txt
-	@touch $@ $(VENV)/.package
+# the peers of the benchmarks stand beside the environment, not in it; their requirements are listed whole, so that none is installed a second time
+.peers/.done: benchmarks/requirements.txt $(VENV)/.package
+	$(INSTALL) --no-deps --target .peers -r benchmarks/requirements.txt
+	@touch $@

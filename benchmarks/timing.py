@@ -5,18 +5,26 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
+import numpy as np
+
+TABLES = []     # what was shown
+
 
 def compare(ways, repeats=15, warmup=2):
-    "`ways`: name -> function without arguments, the first is the reference. Rows with the median time in ms and how many times faster than the reference each is"
+    "`ways`: name -> function without arguments, the first is the reference. Rows with the median time in ms, how many times faster than the reference each is (the median over the turns), and between what bounds: a 95 % interval of that median, by bootstrap over the turns"
     times = {k: [] for k in ways}
     for i in range(warmup+repeats):
         for k, f in ways.items():
             start = perf_counter()
             f()
             if i >= warmup: times[k].append(1000*(perf_counter()-start))
-    ms = {k: median(v) for k, v in times.items()}
-    ref = ms[next(iter(ms))]
-    return [dict(way=k, ms=round(v, 3), times_faster=round(ref/v, 2)) for k, v in ms.items()]
+    ref, rng = np.array(times[next(iter(ways))]), np.random.default_rng(0)
+    rows = []
+    for k, v in times.items():
+        ratio = ref/v
+        low, high = np.percentile(np.median(rng.choice(ratio, (2000, len(ratio))), 1), [2.5, 97.5])
+        rows.append(dict(way=k, ms=round(median(v), 3), times_faster=round(float(np.median(ratio)), 2), low=round(float(low), 2), high=round(float(high), 2)))
+    return rows
 
 
 def peak_mb(f):
@@ -32,7 +40,8 @@ def peak_mb(f):
 
 
 def show(title, rows):
-    "Prints rows (dicts with the same keys) as a table under a title"
+    "Prints rows (dicts with the same keys) as a table under a title, and keeps them for `run.py`"
+    TABLES.append(dict(title=title, rows=rows))
     keys = list(rows[0])
     width = {k: max(len(k), *(len(str(r[k])) for r in rows)) for k in keys}
     print(f'\n{title}')

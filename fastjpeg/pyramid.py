@@ -9,7 +9,7 @@ __all__ = ['laplacian_pyramid', 'laplacian_collapse', 'wavelet_pyramid', 'wavele
            'laplace_bits', 'sparsity_loss', 'PyramidCodec', 'PyramidQuality', 'UsePyramid', 'LearnPyramid',
            'measure_pyramid']
 
-# %% ../nbs/30_pyramid.ipynb #bab948ad
+# %% ../nbs/30_pyramid.ipynb #76604969
 import math
 from contextlib import contextmanager
 
@@ -26,6 +26,7 @@ from .jpeg.codec import _batch, _full_float32
 from .jpeg.curves import _Measure
 from .jpeg.learn import LearnQTables, UseJpeg
 from .jpeg.qtables import QTables
+from .jpeg.search import _without_jpeg
 
 # %% ../nbs/30_pyramid.ipynb #57b2dc1d
 def _kernel(x:Tensor): # (1, 1, 5, 5) of the type and device of `x`, sums to 1
@@ -403,21 +404,18 @@ class LearnPyramid(UsePyramid):
         super().after_fit()
         self._recent = []
 
-# %% ../nbs/30_pyramid.ipynb #92c36f4a
+# %% ../nbs/30_pyramid.ipynb #2ad35395
 class _MeasurePyramid(_Measure):
     def __init__(self, codec, metrics):
         super().__init__(QTables.standard(50), True, '4:4:4', metrics)
         self.layer = codec
     def compress(self, x):
         self.raw, levels = x[0].numel(), self.layer.encode(x)
-        self.sizes.append(levels)
+        self.found.append(levels)
         return self.layer.decode(levels, x.shape[-2:])
-    def result(self):
-        self.small, bits = False, entropy_bits([torch.cat(o) for o in zip(*self.sizes)])
-        self.sizes = [bits/8]
-        return super().result()
+    def sizes(self): return entropy_bits([torch.cat(o) for o in zip(*self.found)]).cpu().double()/8
 
-# %% ../nbs/30_pyramid.ipynb #c2db113a
+# %% ../nbs/30_pyramid.ipynb #39ca79da
 def measure_pyramid(
     learn:Learner,      # Trained
     codec:PyramidCodec, # With positive steps
@@ -426,8 +424,7 @@ def measure_pyramid(
     "Loss, metrics and estimated size of each image"
     dl = learn.dls.valid if items is None else learn.dls.test_dl(items, with_labels=True)
     measure = _MeasurePyramid(codec, learn.metrics)
-    own = [cb for cb in learn.cbs if isinstance(cb, UseJpeg)]           # would compress a second time
-    with learn.removed_cbs(own), learn.no_bar(), learn.no_logging(): learn.validate(dl=dl, cbs=[measure])
+    with _without_jpeg(learn), learn.no_bar(), learn.no_logging(): learn.validate(dl=dl, cbs=[measure])
     res = measure.result()
     res.attrs['raw'] = measure.raw
     return res

@@ -51,9 +51,15 @@ def test_wheel_from_sdist_installs(tmp_path):
     src.mkdir()
     copy_tree(src, 'fastjpeg', 'setup.py', 'settings.ini', 'pyproject.toml', 'MANIFEST.in', 'README.md', 'LICENSE')
     sh(sys.executable, '-m', 'build', '--no-isolation', '--outdir', tmp_path/'dist', src)       # the sdist, and the wheel from it
+    sh(sys.executable, '-m', 'twine', 'check', '--strict', *(tmp_path/'dist').iterdir())
     wheel, = (tmp_path/'dist').glob('*.whl')
     sh(sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '--target', tmp_path/'site', wheel)
     modules = [o.relative_to(root).with_suffix('').as_posix().replace('/', '.').removesuffix('.__init__') for o in (root/'fastjpeg').rglob('*.py')]
     code = f'import importlib, fastjpeg; [importlib.import_module(o) for o in {modules}]; print(fastjpeg.__file__, fastjpeg.__version__)'
     out = sh(sys.executable, '-W', 'ignore', '-c', code, cwd=tmp_path, PYTHONPATH=str(tmp_path/'site'))
     assert str(tmp_path/'site') in out, out
+
+
+def test_one_version():
+    version = next(o.split('=')[1].strip() for o in (root/'settings.ini').read_text().splitlines() if o.startswith('version'))
+    assert f'\nversion: {version}\n' in (root/'CITATION.cff').read_text(), f'CITATION.cff has another version than settings.ini ({version})'

@@ -5,8 +5,10 @@ from fastjpeg.audio.diffres import *
 from fastjpeg.audio.frontends import *
 from fastjpeg.audio.pcen import *
 from fastjpeg.audio.rbm import *
+from fastjpeg.audio.recordings import *
 from fastjpeg.audio.rocket import *
 from fastjpeg.audio.spectrogram import *
 from fastjpeg.coords import *
 from fastjpeg.datasets import *
 from fastjpeg.models import *
+from fastjpeg.windows import *

@@ -6,7 +6,7 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.augment.html.md"""
 
 # %% auto #0
 __all__ = ['Augment', 'AugmentAudio', 'AugmentSpec', 'Gain', 'Polarity', 'mix_at_snr', 'white_noise', 'coloured_noise',
-           'AddNoise', 'AddBackground', 'reverberate', 'ImpulseResponse', 'Shift', 'Cutout', 'RandomCrop',
+           'AddNoise', 'AddBackground', 'reverberate', 'ImpulseResponse', 'Shift', 'Cutout', 'RandomSegment',
            'change_speed', 'Speed', 'time_stretch', 'pitch_shift', 'TimeStretch', 'PitchShift', 'bandpass', 'Bandpass',
            'Audiomentations', 'MaskTime', 'MaskFreq', 'WarpTime', 'CutMixTime']
 
@@ -350,7 +350,7 @@ class Cutout(AugmentAudio):
         return x.masked_fill(((t >= start.round()[:, None]) & (t < stop.round()[:, None]))[:, None], 0)
 
 # %% ../../nbs/13_audio.augment.ipynb #652d6ee8
-class RandomCrop(RandTransform):
+class RandomSegment(RandTransform):
     "A piece of each waveform of an item or a batch, anywhere in training, else the middle; what is shorter is filled with silence at its end"
     split_idx, order = None, 0
     def __init__(self,

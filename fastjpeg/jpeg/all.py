@@ -6,4 +6,5 @@ from fastjpeg.jpeg.domain import *
 from fastjpeg.jpeg.learn import *
 from fastjpeg.jpeg.qtables import *
 from fastjpeg.jpeg.rate import *
+from fastjpeg.jpeg.search import *
 from fastjpeg.jpeg.transforms import *

@@ -7,7 +7,7 @@ Docs: https://fastjpeg.github.io/fastjpeg/jpeg.curves.html.md"""
 # %% auto #0
 __all__ = ['measure_images', 'quality_sweep', 'summarise_sweep', 'plot_sweep', 'BdRate', 'bd_rate']
 
-# %% ../../nbs/26_jpeg.curves.ipynb #6ca4ecd4
+# %% ../../nbs/26_jpeg.curves.ipynb #488041ec
 import json
 import os
 from copy import deepcopy
@@ -17,34 +17,26 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 from fastai.learner import Learner
 from fastai.torch_core import to_detach
 from fastprogress.fastprogress import progress_bar
 from scipy.interpolate import PchipInterpolator
 from sklearn.isotonic import isotonic_regression
 
-from .codec import decode, encode
-from .learn import HEADER_FROM, LearnQTables, UseJpeg, _subsampling
+from .learn import LearnQTables, UseJpeg
 from .qtables import QTables
-from .rate import _count_bits, _histogram, _huffman, _scan, _stack, _symbols, nbytes
+from .search import _Weigh, _without_jpeg
 
-# %% ../../nbs/26_jpeg.curves.ipynb #be380109
-class _Measure(UseJpeg):
+# %% ../../nbs/26_jpeg.curves.ipynb #dad7ffac
+class _Measure(_Weigh):
     "What each image of a pass costs: loss, metrics, bytes"
     def __init__(self, qtables, seen, subsampling, metrics):
-        super().__init__(qtables, 'valid', subsampling)
-        self.compressed, self.metrics, self.rows, self.sizes = seen, list(metrics), [], []
-
-    def before_fit(self): self.layer.to(self.dls.device)       # shows nothing in the recorder
-    def after_fit(self): pass
+        super().__init__(qtables, subsampling)
+        self.compressed, self.metrics, self.rows = seen, list(metrics), []
 
     def compress(self, x):
-        coefs = encode(x, self.layer.tables().detach(), _subsampling(x, self.layer.subsampling))
-        self.raw, self.small = x[0].numel(), max(coefs.size) < HEADER_FROM
-        if self.small: self.sizes.append(_histogram(scan := _scan(coefs), *_symbols(scan)))
-        else: self.sizes.append(nbytes(coefs, optimize=True))
-        return decode(coefs).float()/255 if self.compressed else x
+        after = super().compress(x)
+        return after if self.compressed else x
 
     def after_loss(self):
         for i in range(len(self.pred)):
@@ -54,9 +46,7 @@ class _Measure(UseJpeg):
             self.rows.append(row)
 
     def result(self)->pd.DataFrame: # One row per image: loss, metrics, bytes
-        sizes = torch.cat(self.sizes)
-        if self.small: sizes = _count_bits(sizes, _stack(_huffman(sizes.sum(0, keepdim=True), True), 'lengths', sizes.device))/8
-        return pd.DataFrame(self.rows).assign(bytes=sizes.cpu().numpy().astype(float)).round(6)
+        return pd.DataFrame(self.rows).assign(bytes=self.sizes().numpy()).round(6)
 
 # %% ../../nbs/26_jpeg.curves.ipynb #1519c528
 def _of_one(metric, batch): # the value of a fastai metric for one image
@@ -66,7 +56,7 @@ def _of_one(metric, batch): # the value of a fastai metric for one image
         return float(metric.value)
     except Exception as e: raise ValueError(f'the metric {metric.name} has no value for a single image, which a sweep needs for its intervals: {e}') from e
 
-# %% ../../nbs/26_jpeg.curves.ipynb #35ff37bf
+# %% ../../nbs/26_jpeg.curves.ipynb #f7885dc4
 def measure_images(
     learn:Learner,           # Trained
     qtables:QTables,         # Tables of the files
@@ -77,8 +67,7 @@ def measure_images(
     "Loss, metrics and file size of each image"
     dl = learn.dls.valid if items is None else learn.dls.test_dl(items, with_labels=True)
     measure = _Measure(qtables, compressed, subsampling, learn.metrics)
-    own = [cb for cb in learn.cbs if isinstance(cb, UseJpeg)]           # would compress a second time
-    with learn.removed_cbs(own), learn.no_bar(), learn.no_logging(): learn.validate(dl=dl, cbs=[measure])
+    with _without_jpeg(learn), learn.no_bar(), learn.no_logging(): learn.validate(dl=dl, cbs=[measure])
     res = measure.result()
     res.attrs['raw'] = measure.raw
     return res

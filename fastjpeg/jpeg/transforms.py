@@ -106,29 +106,30 @@ def _metadata(im:Image.Image): # dict for `Image.save`: EXIF (of other formats t
     else: exif = None
     return {**out, 'exif': exif} if exif else out
 
-# %% ../../nbs/23_jpeg.transforms.ipynb #c266a613
+# %% ../../nbs/23_jpeg.transforms.ipynb #488d3f3d
 def _reencode_one(
     job:tuple,     # (original, new file)
     settings:dict  # `qtables` for Pillow, and `subsampling`
 )->dict:           # A row of the report
     "Write one file, first under another name, so that what is there is whole"
     src, dst = job
-    row = dict(status='present', reason='', bytes_before=src.stat().st_size)
-    if not dst.exists():
-        part = dst.with_name(dst.name+'.part')
-        try:
+    row, part = dict(status='present', reason='', bytes_before=0), dst.with_name(dst.name+'.part')
+    try:
+        row['bytes_before'] = src.stat().st_size
+        if not dst.exists():
             with Image.open(src) as im:
                 im.load()
                 new, kw = _as_jpeg_mode(im), {**settings, **_metadata(im)}
                 if new.mode == 'CMYK': kw.update(subsampling='4:4:4', qtables=kw['qtables'][:1])         # no component of CMYK is colour alone
                 dst.parent.mkdir(parents=True, exist_ok=True)
-                new.save(part, 'JPEG', optimize=True, **kw)
+                new.save(buf := io.BytesIO(), 'JPEG', optimize=True, **kw)
+            part.write_bytes(buf.getvalue())        # Pillow itself does not notice when a full disk takes only a part
             os.replace(part, dst)
             row['status'] = 'written'
-        except Exception as e:                      # damaged files raise nearly everything
-            part.unlink(missing_ok=True)
-            return {**row, 'status': 'skipped', 'reason': f'{type(e).__name__}: {e}'.replace(str(src), src.name)}
-    return {**row, 'bytes_after': dst.stat().st_size}
+        return {**row, 'bytes_after': dst.stat().st_size}
+    except Exception as e:                      # damaged files raise nearly everything; a file may vanish, a disk be full
+        part.unlink(missing_ok=True)
+        return {**row, 'status': 'skipped', 'reason': f'{type(e).__name__}: {e}'.replace(str(src), src.name)}
 
 # %% ../../nbs/23_jpeg.transforms.ipynb #b6e9b100
 def _claim(

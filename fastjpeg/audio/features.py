@@ -107,10 +107,10 @@ def _first(files, load, transform):
         except Exception as e: last = e
     raise ValueError(f'none of the first {min(100, len(files))} recordings could be used; the last one: {type(last).__name__}: {last}') from last
 
-# %% ../../nbs/19_audio.features.ipynb #7e204931
+# %% ../../nbs/19_audio.features.ipynb #6913141c
 def _check_settings(dest, settings, files, load, transform):
     "`ValueError` if `dest` holds features that were made in another way"
-    settings = {**settings, 'transform': re.sub(r' at 0x[0-9a-fA-F]+', '', repr(transform))}
+    settings = {**settings, 'transform': ' '.join(re.sub(r' at 0x[0-9a-fA-F]+', '', repr(transform)).split())}
     file = dest/'settings.npz'
     if not file.exists():
         x, y = _first(files, load, transform)

@@ -7,14 +7,14 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.features.html.md"""
 # %% auto #0
 __all__ = ['extract_features', 'read_features']
 
-# %% ../../nbs/19_audio.features.ipynb #271441d0
+# %% ../../nbs/19_audio.features.ipynb #71f4de8d
 import json
 import multiprocessing
 import os
 import re
 import threading
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, ProcessPoolExecutor, wait
-from contextlib import nullcontext
+from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -132,12 +132,23 @@ def _end_with_parent():
         os._exit(1)
     threading.Thread(target=watch, daemon=True).start()
 
-# %% ../../nbs/19_audio.features.ipynb #c886b441
+# %% ../../nbs/19_audio.features.ipynb #125d0894
+@contextmanager
+def _workers(n, executor):
+    "The executor that was given, else `n` new processes; `None` if `n` is 0"
+    if executor is not None or not n: yield executor
+    else:
+        with ProcessPoolExecutor(n, mp_context=multiprocessing.get_context('spawn'), initializer=_end_with_parent) as pool: yield pool
+
+# %% ../../nbs/19_audio.features.ipynb #227d6e77
 def _run(
-    executor,   # With `submit`
+    executor,   # With `submit`; `None` for this process
     n:int,      # Calls that are under way at a time: a long list of them shall not wait in memory
     calls       # Arguments of `_compute`
 ):              # Yields what it returns, in the order in which they are done
+    if executor is None:
+        yield from (_compute(*o) for o in calls)
+        return
     running = set()
     try:
         for call in calls:
@@ -151,7 +162,7 @@ def _run(
     finally:
         for o in running: o.cancel()
 
-# %% ../../nbs/19_audio.features.ipynb #87cce53e
+# %% ../../nbs/19_audio.features.ipynb #d86569d1
 def extract_features(
     files,                    # Paths of recordings; each is taken once
     transform,                # Makes of a batch (1, channels, samples) of a `TensorAudio` a tensor (1, ...): a transform of this package, a `Pipeline`, a module, a function
@@ -179,12 +190,10 @@ def extract_features(
     job, starts = cloudpickle.dumps((load, transform)), range(0, len(todo), chunk)
     calls = ((job, *map(list, zip(*todo[i:i+chunk])), folder) for i in starts)
     n_workers = os.cpu_count() if n_workers is None else n_workers
-    own = executor is None and n_workers and todo
-    if own: executor = ProcessPoolExecutor(min(n_workers, len(starts)), mp_context=multiprocessing.get_context('spawn'), initializer=_end_with_parent)
     n_bad = 0
     try:
-        with executor if own else nullcontext():
-            bar = progress_bar(_run(executor, 2*max(1, n_workers), calls) if executor and todo else (_compute(*o) for o in calls), total=len(starts), display=progress and bool(todo))
+        with _workers(min(n_workers, len(starts)), executor) as pool:
+            bar = progress_bar(_run(pool, 2*max(1, n_workers), calls), total=len(starts), display=progress and bool(todo))
             for n in bar:
                 n_bad += n
                 bar.comment = f'{n_bad} could not be used'

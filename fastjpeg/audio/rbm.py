@@ -203,8 +203,9 @@ class CDCallback(Callback):
     def before_fit(self): self.scale = None
     def before_batch(self): self.learn.yb = (self.x,)
     def after_loss(self):
-        error = self.model.reconstruction_error(self.pred, self.x).item()
-        if self.scale is None: self.scale = self.model.data(self.x)[0].square().mean().item()
+        machine = getattr(self.model, 'module', self.model)     # under distrib_ctx the model is wrapped
+        error = machine.reconstruction_error(self.pred, self.x).item()
+        if self.scale is None: self.scale = machine.data(self.x)[0].square().mean().item()
         if self.training and not error < 10*self.scale:
             raise ValueError(f'the machine diverges: at batch {self.iter} of epoch {self.epoch} the error of the reconstruction is {error:.3g}, '
                              f'the mean square of the data {self.scale:.3g}. Lower the learning rate (here {self.opt.hypers[-1]["lr"]:.2g}) or whiten the data')

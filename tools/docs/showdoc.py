@@ -78,12 +78,19 @@ class SymbolDoc(ShowDocRenderer):
         return '\n\n'.join(o for o in parts if o)
 
 
+class NamedTupleDoc(SymbolDoc):
+    "The fields of a `NamedTuple`, whose constructor says nothing of them, from the lines that declare them"
+    @property
+    def fields(self): return re.findall(r'^    (\w+) *: *([^#=\n]+?) *(?:#+ *(.*))?$', inspect.getsource(self.sym), flags=re.M)
+    def signature(self): return f'{self.nm}({", ".join(f"{name}:{kind}" for name, kind, _ in self.fields)})'
+    def table(self): return '\n'.join([row('', '**Type**', '**Details**'), row(*['---']*3), *(row(f'`{name}`', f'`{kind}`', text) for name, kind, text in self.fields)])
+
+
 def show_doc(sym, name=None, title_level=None):
     "Markdown for `sym`; methods stand one level below functions and classes. Dispatched functions have no signature of their own, hence no entry"
     if isinstance_str(sym, 'Function') or isinstance_str(sym, 'TypeDispatch'): return ''
-    doc = SymbolDoc(sym, name=name)
-    named_tuple = hasattr(sym, '_fields')
-    if isinstance(sym, type) and '__new__' in vars(sym) and '__init__' not in vars(sym) and not named_tuple: doc.dm = DocmentText(partial(sym.__new__, sym), docstring=False)    # tensors
+    doc = (NamedTupleDoc if hasattr(sym, '_fields') else SymbolDoc)(sym, name=name)
+    if not isinstance(doc, NamedTupleDoc) and isinstance(sym, type) and '__new__' in vars(sym) and '__init__' not in vars(sym): doc.dm = DocmentText(partial(sym.__new__, sym), docstring=False)    # tensors
     if not isinstance(doc.dm, DocmentText): raise TypeError(f'{doc.nm} has no signature to show')
     doc.title_level = title_level or (4 if '.' in doc.nm else 3)
     return doc._repr_markdown_()

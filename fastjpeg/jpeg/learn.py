@@ -203,7 +203,7 @@ def _fit_scale(
         lo, hi = (mid, hi) if size(mid) > target else (lo, mid)
     size((lo+hi)/2)
 
-# %% ../../nbs/24_jpeg.learn.ipynb #6dfc0456
+# %% ../../nbs/24_jpeg.learn.ipynb #2a351131
 class LearnQTables(UseJpeg):
     "Learn the tables of JPEG files together with the model of a `Learner`, or for a model that stays as it is (after Li, De Sa and Sampson 2020)"
     def __init__(self,
@@ -238,13 +238,14 @@ class LearnQTables(UseJpeg):
         return self.target_bytes if self.target_rate is None else _raw_bytes(x)/self.target_rate
 
     def before_fit(self):
-        super().before_fit()
+        self.layer.to(self.dls.device)
         self.opt_q, self._rate_grad, self._n_rate = torch.optim.Adam([self.layer.log_q], self.lr, betas=(.9, .99)), 0, 0
         self._recent, self._best = [], None
         if not self.history: self.history.append(self.qtables)
-        if self.train != 'tables': return
-        self._first_scale(self._pixels(to_device(next(iter(self.dls.train))[0], self.dls.device)))
-        self._keep_best()
+        if self.train == 'tables':
+            self._first_scale(self._pixels(to_device(next(iter(self.dls.train))[0], self.dls.device)))
+            self._keep_best()
+        super().before_fit()        # last, so that a target out of reach leaves no metrics behind
     def after_fit(self):
         super().after_fit()
         self._recent = []

@@ -319,7 +319,7 @@ class UsePyramid(UseJpeg):
         self._count(entropy_bits(levels)/8, x)
         return self.layer.decode(levels, x.shape[-2:])
 
-# %% ../nbs/30_pyramid.ipynb #e2ed72f1
+# %% ../nbs/30_pyramid.ipynb #3f071b95
 class LearnPyramid(UsePyramid):
     "Learn the steps of a `PyramidCodec` together with the model of a `Learner`, or for a model that stays as it is"
     def __init__(self,
@@ -340,14 +340,16 @@ class LearnPyramid(UsePyramid):
         store_attr('train,lr,rate_weight,target_rate,target_bytes')
         self.rate_kind, self.weight, self.history = rate, rate_weight, []
 
-    _target, _remember, _mean_of_processes = LearnQTables._target, LearnQTables._remember, LearnQTables._mean_of_processes
+    # what learns beside a model is the same, whatever it is
+    _target, _remember, _mean_of_processes, _step, after_step = (getattr(LearnQTables, o) for o in ('_target', '_remember', '_mean_of_processes', '_step', 'after_step'))
+    @property
+    def _own(self): return self.layer.log_step
 
     def before_fit(self):
         super().before_fit()
-        self.opt_step, self._recent = torch.optim.Adam([self.layer.log_step], self.lr, betas=(.9, .99)), []
+        self._opt_own, self._recent = torch.optim.Adam([self._own], self.lr, betas=(.9, .99)), []
         self.after_step()
         if not self.history: self.history.append(self.layer.steps().detach().cpu())
-    def after_step(self): self.layer.log_step.grad, self._rate_grad, self._n_rate = None, 0, 0
 
     def compress(self, x):
         if not self.training or self.train == 'model': return super().compress(x)
@@ -371,17 +373,6 @@ class LearnPyramid(UsePyramid):
     def before_step(self):
         if self.train != 'model': self._step()
         if self.train == 'steps': raise CancelStepException
-
-    def _step(self):
-        scaler, z = getattr(self.learn, 'scaler', None), self.layer.log_step
-        task = torch.zeros_like(z) if z.grad is None else z.grad/(scaler.get_scale() if scaler is not None and scaler.is_enabled() else 1)
-        g = (task+self._rate_grad/max(self._n_rate, 1)).flatten()
-        g, size = self._mean_of_processes(torch.cat([g, self._size.to(g.device)[None]])).split([z.numel(), 1])
-        z.grad = g.view_as(z)
-        for o in self.opt_step.param_groups: o['lr'] = self.lr*(1+math.cos(math.pi*self.pct_train))/2
-        self.opt_step.step()
-        self.layer.clamp_()
-        if self.rate_weight is None: self.weight = min(max(self.weight*size.item()**.2, 1e-6), 1e6)     # twice too large: 15 % more weight with each step
 
     @torch.no_grad()
     def _scale_to(self, x, target): # multiply all steps by what brings the images to a size

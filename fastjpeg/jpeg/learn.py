@@ -203,7 +203,7 @@ def _fit_scale(
         lo, hi = (mid, hi) if size(mid) > target else (lo, mid)
     size((lo+hi)/2)
 
-# %% ../../nbs/24_jpeg.learn.ipynb #2a351131
+# %% ../../nbs/24_jpeg.learn.ipynb #15fbc32a
 class LearnQTables(UseJpeg):
     "Learn the tables of JPEG files together with the model of a `Learner`, or for a model that stays as it is (after Li, De Sa and Sampson 2020)"
     def __init__(self,
@@ -234,12 +234,14 @@ class LearnQTables(UseJpeg):
     def qtables(self): return self.layer.qtables
     @property
     def _learns(self): return self.train != 'model'
+    @property
+    def _own(self): return self.layer.log_q        # the parameter that is learned beside the model
     def _target(self, x): # bytes an image, or `None`
         return self.target_bytes if self.target_rate is None else _raw_bytes(x)/self.target_rate
 
     def before_fit(self):
         self.layer.to(self.dls.device)
-        self.opt_q, self._rate_grad, self._n_rate = torch.optim.Adam([self.layer.log_q], self.lr, betas=(.9, .99)), 0, 0
+        self._opt_own, self._rate_grad, self._n_rate = torch.optim.Adam([self._own], self.lr, betas=(.9, .99)), 0, 0
         self._recent, self._best = [], None
         if not self.history: self.history.append(self.qtables)
         if self.train == 'tables':
@@ -284,18 +286,18 @@ class LearnQTables(UseJpeg):
     def before_train(self):
         if self.train == 'tables': self.model.eval()
     def before_step(self):
-        if self._learns: self._step_tables()
+        if self._learns: self._step()
         if self.train == 'tables': raise CancelStepException
-    def after_step(self): self.layer.log_q.grad, self._rate_grad, self._n_rate = None, 0, 0
+    def after_step(self): self._own.grad, self._rate_grad, self._n_rate = None, 0, 0
 
-    def _step_tables(self):
-        scaler, z = getattr(self.learn, 'scaler', None), self.layer.log_q
+    def _step(self):
+        scaler, z = getattr(self.learn, 'scaler', None), self._own
         task = torch.zeros_like(z) if z.grad is None else z.grad/(scaler.get_scale() if scaler is not None and scaler.is_enabled() else 1)
         g = (task+self._rate_grad/max(self._n_rate, 1)).flatten()
         g, size = self._mean_of_processes(torch.cat([g, self._size.to(g.device)[None]])).split([z.numel(), 1])
         z.grad = g.view_as(z)
-        for o in self.opt_q.param_groups: o['lr'] = self.lr*(1+math.cos(math.pi*self.pct_train))/2
-        self.opt_q.step()
+        for o in self._opt_own.param_groups: o['lr'] = self.lr*(1+math.cos(math.pi*self.pct_train))/2
+        self._opt_own.step()
         self.layer.clamp_()
         if self.rate_weight is None: self.weight = min(max(self.weight*size.item()**.2, 1e-6), 1e6)     # files twice too large: 15 % more weight with each step
 

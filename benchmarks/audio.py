@@ -10,9 +10,10 @@ import torch
 
 from benchmarks.timing import compare, peak_mb, show
 from fastjpeg.audio.augment import AddNoise, Bandpass, Gain, ImpulseResponse, Shift
-from fastjpeg.audio.core import LoadAudio, TensorAudio
+from fastjpeg.audio.core import LoadAudio, TensorAudio, get_audio_files
 from fastjpeg.audio.pcen import Pcen, PcenLayer, pcen
 from fastjpeg.audio.spectrogram import Chroma, Mel, cqt, filterbank, gammatone_filters, melspectrogram, mfcc, power_to_db
+from fastjpeg.datasets import data_path
 
 LIBROSA = 'librosa, one by one'
 
@@ -112,33 +113,44 @@ def chroma_rows():
     rows('chroma, 16 clips of 5 s, 22050 Hz; error against librosa', ways, ways[LIBROSA]())
 
 
-def pipeline(batch=32, seconds=3., sr=22050):
+def pipeline(what, files, rooms, seconds, sr, **kw):
     "What a training loop waits for: load, random crop, two augmentations, mel, PCEN"
-    try: import audiomentations as am
-    except ImportError: return print('\npipeline: audiomentations is not installed')
-    kw, rng = dict(n_fft=1024, hop_length=256, n_mels=64), np.random.default_rng(0)
-    load, front = LoadAudio(sr, seconds), [Mel(**kw), Pcen()]
+    import audiomentations as am
+    rng, load, front = np.random.default_rng(0), LoadAudio(sr, seconds), [Mel(**kw), Pcen()]
+    n, hop, frames = round(seconds*sr), kw['hop_length'], {f: sf.info(f).frames for f in files}
+    pairs = {'white noise, shift': ([AddNoise((5, 30), p=1), Shift((-.1, .1), p=1)],
+                                    [am.AddGaussianSNR(5, 30, p=1), am.Shift(-.1, .1, shift_unit='seconds', rollover=False, fade_duration=0, p=1)]),
+             'coloured noise, gain': ([AddNoise((5, 30), beta=(0, 2), p=1), Gain(p=1)], [am.AddColorNoise(5, 30, min_f_decay=-6, max_f_decay=0, p=1), am.Gain(p=1)]),
+             'white noise, room': ([AddNoise((5, 30), p=1), ImpulseResponse(rooms, p=1)], [am.AddGaussianSNR(5, 30, p=1), am.ApplyImpulseResponse(rooms, p=1)]),
+             'coloured noise, band-pass': ([AddNoise((5, 30), beta=(0, 2), p=1), Bandpass((100, 500), (sr/8, sr/3), p=1)],
+                                           [am.AddColorNoise(5, 30, min_f_decay=-6, max_f_decay=0, p=1), am.BandPassFilter(200, sr/5, p=1)])}
+    for name, (ours, theirs) in pairs.items():
+        def one(f, theirs=theirs):
+            y, _ = librosa.load(f, sr=sr, offset=rng.uniform(0, max(0, frames[f]-n))/sr, duration=seconds)
+            y = librosa.util.fix_length(y, size=n)
+            for t in theirs: y = t(y, sr)
+            return librosa.pcen(librosa.feature.melspectrogram(y=y, sr=sr, **kw)*2**31, sr=sr, hop_length=hop)
+        def peers(one=one): return np.stack([one(f) for f in files])
+        def fastjpeg(ours=ours):
+            x = torch.stack([load(f, split_idx=0) for f in files])
+            for t in (*ours, *front): x = t(x, split_idx=0)
+            return x.numpy()[:, 0]
+        assert peers().shape == fastjpeg().shape
+        rows(f'load, crop to {seconds} s, {name}, mel, PCEN: {what}', {'librosa and audiomentations, one by one': peers, 'fastjpeg': fastjpeg}, None)
+
+
+def pipelines(batch=32):
+    "Clips of seconds, where FFT and random numbers are most of the work, and short recordings, where calls are"
+    rng, long, short = np.random.default_rng(0), 22050, 8000
     with tempfile.TemporaryDirectory() as d:
-        files, rooms = ([Path(d)/f'{name}{i}.wav' for i in range(n)] for name, n in (('clip', batch), ('room', 8)))
-        for f, o in zip(files, waves(batch, 5, sr)): sf.write(f, o.numpy(), sr)
-        for f in rooms: sf.write(f, .1*rng.standard_normal(sr//2)*np.exp(-np.arange(sr//2)/(.08*sr)), sr)
-        pairs = {'white noise, shift': ([AddNoise((5, 30), p=1), Shift((-.1, .1), p=1)],
-                                        [am.AddGaussianSNR(5, 30, p=1), am.Shift(-.1, .1, shift_unit='seconds', rollover=False, fade_duration=0, p=1)]),
-                 'coloured noise, gain': ([AddNoise((5, 30), beta=(0, 2), p=1), Gain(p=1)], [am.AddColorNoise(5, 30, min_f_decay=-6, max_f_decay=0, p=1), am.Gain(p=1)]),
-                 'white noise, room': ([AddNoise((5, 30), p=1), ImpulseResponse(rooms, p=1)], [am.AddGaussianSNR(5, 30, p=1), am.ApplyImpulseResponse(rooms, p=1)]),
-                 'coloured noise, band-pass': ([AddNoise((5, 30), beta=(0, 2), p=1), Bandpass((100, 500), (3000, 8000), p=1)], [am.AddColorNoise(5, 30, min_f_decay=-6, max_f_decay=0, p=1), am.BandPassFilter(p=1)])}
-        for name, (ours, theirs) in pairs.items():
-            def one(f, theirs=theirs):
-                y, _ = librosa.load(f, sr=sr, offset=rng.uniform(0, 5-seconds), duration=seconds)
-                for t in theirs: y = t(y, sr)
-                return librosa.pcen(librosa.feature.melspectrogram(y=y, sr=sr, **kw)*2**31, sr=sr, hop_length=256)
-            def peers(one=one): return np.stack([one(f) for f in files])
-            def fastjpeg(ours=ours):
-                x = torch.stack([load(f, split_idx=0) for f in files])
-                for t in (*ours, *front): x = t(x, split_idx=0)
-                return x.numpy()[:, 0]
-            assert peers().shape == fastjpeg().shape
-            rows(f'load, crop to {seconds} s, {name}, mel, PCEN: {batch} wav files of 5 s, {sr} Hz', {'librosa and audiomentations, one by one': peers, 'fastjpeg': fastjpeg}, None)
+        def write(name, i, y, sr):
+            sf.write(f := Path(d)/f'{name}{sr}_{i}.wav', y, sr)
+            return f
+        rooms = {sr: [write('room', i, .1*rng.standard_normal(sr//2)*np.exp(-np.arange(sr//2)/(.08*sr)), sr) for i in range(8)] for sr in (long, short)}
+        clips = [write('clip', i, o.numpy(), long) for i, o in enumerate(waves(batch, 5, long))]
+        pipeline(f'{batch} wav files of 5 s, {long} Hz', clips, rooms[long], 3., long, n_fft=1024, hop_length=256, n_mels=64)
+        spoken = get_audio_files(data_path('fsdd'))
+        pipeline(f'{batch} spoken digits (FSDD), {short} Hz', spoken[::len(spoken)//batch][:batch], rooms[short], .8, short, n_fft=256, hop_length=128, n_mels=64)
 
 
 def run():
@@ -150,4 +162,4 @@ def run():
     cqt_rows(8, 5)
     gammatone_rows()
     chroma_rows()
-    pipeline()
+    pipelines()

@@ -79,11 +79,11 @@ def _why_cut(
     if got < asked - (2304 if 'MPEG' in f.subtype else 0): return f'{asked} frames were asked for, {got} could be decoded'
     return ''
 
-# %% ../../nbs/10_audio.core.ipynb #435d6589
+# %% ../../nbs/10_audio.core.ipynb #b23e95da
 @contextmanager
 def _opened(file):
     "An open `sf.SoundFile`; what goes wrong with it is told as an `AudioError` that names the file"
-    if not isinstance(file, bytes) and not Path(file).is_file():        # a pipe would be waited for, forever
+    if not isinstance(file, bytes) and not os.path.isfile(file):        # a pipe would be waited for, forever
         if Path(file).exists(): raise AudioError(f'{file}: not a file but a {"folder" if Path(file).is_dir() else "device or pipe"}')
         raise FileNotFoundError(f'no such audio file: {file}')
     try:
@@ -312,7 +312,7 @@ def verify_audio(
     info = audio_info(files, decode=True, n_workers=n_workers, progress=progress)
     return L(info.path[info.error != ''].tolist())
 
-# %% ../../nbs/10_audio.core.ipynb #d9ae48b7
+# %% ../../nbs/10_audio.core.ipynb #312aa5a0
 def crop_or_pad(
     x:np.ndarray,            # (..., samples)
     n:int,                   # Samples wanted
@@ -322,7 +322,10 @@ def crop_or_pad(
     "Cut or fill to `n` samples"
     start = round(abs(x.shape[-1]-n)*position)
     if x.shape[-1] >= n: return x[..., start:start+n]
-    return np.pad(x, [(0, 0)]*(x.ndim-1) + [(start, n-x.shape[-1]-start)], mode=pad_mode)
+    if pad_mode != 'constant': return np.pad(x, [(0, 0)]*(x.ndim-1) + [(start, n-x.shape[-1]-start)], mode=pad_mode)
+    res = np.zeros((*x.shape[:-1], n), x.dtype)         # for a short recording `numpy.pad` takes as long as reading it
+    res[..., start:start+x.shape[-1]] = x
+    return res
 
 # %% ../../nbs/10_audio.core.ipynb #e0499ce6
 @dataclass(frozen=True)

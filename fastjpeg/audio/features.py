@@ -7,11 +7,10 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.features.html.md"""
 # %% auto #0
 __all__ = ['extract_features', 'read_features']
 
-# %% ../../nbs/19_audio.features.ipynb #71f4de8d
+# %% ../../nbs/19_audio.features.ipynb #5319c7b4
 import json
 import multiprocessing
 import os
-import re
 import threading
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from fastprogress.fastprogress import progress_bar
 from torch import Tensor
 
 from .core import LoadAudio, TensorAudio
-from .recordings import _write
+from .recordings import _told, _write
 
 # %% ../../nbs/19_audio.features.ipynb #14e7c09e
 @torch.no_grad()
@@ -107,10 +106,10 @@ def _first(files, load, transform):
         except Exception as e: last = e
     raise ValueError(f'none of the first {min(100, len(files))} recordings could be used; the last one: {type(last).__name__}: {last}') from last
 
-# %% ../../nbs/19_audio.features.ipynb #6913141c
+# %% ../../nbs/19_audio.features.ipynb #3cb490a1
 def _check_settings(dest, settings, files, load, transform):
     "`ValueError` if `dest` holds features that were made in another way"
-    settings = {**settings, 'transform': ' '.join(re.sub(r' at 0x[0-9a-fA-F]+', '', repr(transform)).split())}
+    settings = {**settings, 'transform': _told(transform)}
     file = dest/'settings.npz'
     if not file.exists():
         x, y = _first(files, load, transform)

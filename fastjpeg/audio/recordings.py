@@ -8,10 +8,11 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.recordings.html.md"""
 __all__ = ['soundscape', 'predict_recording', 'hysteresis', 'events', 'match_events', 'show_timeline', 'to_raven', 'to_audacity',
            'segments_from_raven', 'predict_recordings']
 
-# %% ../../nbs/18_audio.recordings.ipynb #fd839dec
+# %% ../../nbs/18_audio.recordings.ipynb #ab517be8
 import array as arrays
 import csv
 import os
+import re
 from hashlib import sha256
 from math import ceil
 from pathlib import Path
@@ -68,7 +69,11 @@ def _samples(f, sr, mono):
     if not n: raise AudioError(f'{f.name}: holds no samples')
     if stream: yield stream.resample_chunk(x[:, :1] if mono else x, last=True).T
 
-# %% ../../nbs/18_audio.recordings.ipynb #7a6da134
+# %% ../../nbs/18_audio.recordings.ipynb #ecb20539
+def _told(tfms): # what transforms say of themselves, the same in each process
+    return ' '.join(re.sub(r' at 0x[0-9a-fA-F]+', '', repr(tfms)).split())
+
+# %% ../../nbs/18_audio.recordings.ipynb #eaa98f80
 class _Detector:
     "A learner, the windows that it looks through, and how they are brought together"
     def __init__(self, learn, duration, hop, how, bs):
@@ -114,7 +119,8 @@ class _Detector:
 
     def mark(self):
         "Hash of all that the result depends on, but for the file"
-        res = sha256(repr((self.vocab, self.size, self.step, self.how, self.load.sr, self.load.mono, self.load.pad_mode)).encode())
+        tfms = _told((self.learn.dls.valid.after_item, self.learn.dls.valid.after_batch))
+        res = sha256(repr((self.vocab, self.size, self.step, self.how, self.load.sr, self.load.mono, self.load.pad_mode, tfms)).encode())
         for k, v in self.learn.model.state_dict().items(): res.update(k.encode()+v.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return res.hexdigest()
 

@@ -477,7 +477,7 @@ class PitchShift(AugmentAudio):
 
     def change(self, x, n, of): return pitch_shift(x*_within(n, x), _draw(self._semitones, n), n, n_fft=_vocoder_window(of.sr))
 
-# %% ../../nbs/13_audio.augment.ipynb #86f8fdee
+# %% ../../nbs/13_audio.augment.ipynb #e26f90f8
 def bandpass(
     x:Tensor,         # (batch, channels, samples)
     sr:int,           # Sample rate (Hz)
@@ -487,11 +487,11 @@ def bandpass(
 )->Tensor:            # Same shape
     "Scale the spectrum by the magnitude of Butterworth filters, 1/sqrt(1+(f/fc)^(2 order)), and leave its phase alone ([Butterworth 1930](https://www.changpuak.ch/electronics/downloads/On_the_Theory_of_Filter_Amplifiers.pdf))"
     size = scipy.fft.next_fast_len(2*x.shape[-1], real=True)
-    f = torch.arange(size//2+1, device=x.device, dtype=x.dtype)*sr/size
-    gain = torch.ones_like(f)
-    if low is not None: gain = gain*(1+(low[:, None]/f)**(2*order)).rsqrt()
-    if high is not None: gain = gain*(1+(f/high[:, None])**(2*order)).rsqrt()
-    return torch.fft.irfft(torch.fft.rfft(x, size)*gain.view(-1, 1, len(f)), size)[..., :x.shape[-1]]
+    f = (torch.arange(size//2+1, device=x.device, dtype=x.dtype)*sr/size).log2()        # logarithms, for `exp2` is faster than a power
+    loss = torch.ones_like(f)
+    if low is not None: loss = loss*(2*order*(low.log2()[:, None]-f)).exp2().add(1)
+    if high is not None: loss = loss*(2*order*(f-high.log2()[:, None])).exp2().add(1)
+    return torch.fft.irfft(torch.fft.rfft(x, size)*loss.rsqrt().view(-1, 1, len(f)), size)[..., :x.shape[-1]]
 
 # %% ../../nbs/13_audio.augment.ipynb #032ffc19
 class Bandpass(AugmentAudio):

@@ -1,7 +1,6 @@
 """ROCKET and its family: features against aeon's and the authors' own (largest difference, asserted), and times.
 
-Peers that are not there are named and left out. They pin older numba and pandas than they need, so install them by themselves:
-`pip install --no-deps aeon deprecated wrapt tsai`. The authors' plain files must lie on the Python path: minirocket_variable.py and minirocket_multivariate_variable.py
+Peers that are not there are named and left out. The authors' plain files must lie on the Python path: minirocket_variable.py and minirocket_multivariate_variable.py
 (github.com/angus924/minirocket), rocket_functions.py (github.com/angus924/rocket; `np.NINF` is -np.inf since numpy 2), hydra.py (github.com/angus924/hydra)."""
 from functools import partial
 from importlib import import_module

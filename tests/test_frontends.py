@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fastjpeg.audio.core import AudioError, LoadAudio, TensorAudio, verify_audio
+from fastjpeg.audio.frontends import GaborBank, loudest_segment, trim_silence
 from fastjpeg.audio.pcen import Pcen, PcenLayer
 from fastjpeg.audio.spectrogram import (
     Chroma,
@@ -42,6 +43,7 @@ FRONT_ENDS = dict(
     cqt=Cqt(f_min=60., n_bins=72, hop_length=160), cqt_magnitude=Cqt('magnitude', f_min=500., n_bins=36, hop_length=160), cqt_db=Cqt('db', f_min=60., n_bins=72, hop_length=160),
     mfcc=Mfcc(n_mfcc=13, deltas=2, n_mels=40, **kw), deltas=chain(Mel(output='db', n_mels=40, **kw), Deltas(2)),
     pcen=chain(Mel(n_mels=40, **kw), Pcen()), pcen_rates=chain(Mel(output='magnitude', n_mels=40, **kw), Pcen((.05, .4), power=.3, state=1.)),
+    gabor=GaborBank(SR), gabor_pcen=chain(GaborBank(SR), PcenLayer(40, (.1, .4), SR, 160)),
     pcen_layer=chain(Mel(n_mels=40, **kw), PcenLayer(40, (.1, .4), SR, 160)),
     stack=StackSpecs([Mel(n_mels=40, **kw), ToDb()], [Mel(n_mels=40, **kw), Pcen()], LogBank(40, output='db', **kw)),
     normalized=chain(Mel(output='db', n_mels=40, **kw), NormalizeSpec()), normalized_rows=chain(Mel(output='db', n_mels=40, **kw), NormalizeSpec(by_row=True)))
@@ -97,3 +99,26 @@ def test_nan_is_rejected_with_the_name_of_the_file(tmp_path, n, channels, bad, w
     with pytest.raises(AudioError, match=f'recorder {n}.wav.*NaN or infinite'): LoadAudio(SR)(path)
     assert verify_audio([path], progress=False) == [path]
     with pytest.raises(AudioError, match='NaN or infinite'): LoadAudio(SR)(TensorAudio(torch.from_numpy(x.T.copy()), sr=SR))
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(waveforms(), st.floats(1e-4, .4))
+def test_loudest_segment_is_the_loudest(x, duration):
+    cut, m = loudest_segment(TensorAudio(x, sr=SR), duration), max(1, round(duration*SR))
+    assert cut.sr == SR and cut.shape == (*x.shape[:2], m) and cut.isfinite().all()
+    if m >= x.shape[-1]:                    # nothing is lost, and nothing but zeros comes
+        lack = m-x.shape[-1]
+        return torch.testing.assert_close(cut.as_subclass(torch.Tensor)[..., lack//2:m-(lack-lack//2)], x, rtol=0, atol=0)
+    windows = x.double().square().sum(1).unfold(-1, m, 1).sum(-1)
+    torch.testing.assert_close(cut.as_subclass(torch.Tensor).double().square().sum((1, 2)), windows.max(-1).values, rtol=1e-9, atol=1e-12*float(windows.max()))
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(waveforms(), st.floats(1, 100), st.floats(1e-4, .1))
+def test_trim_silence_cuts_silence_only(x, top_db, frame):
+    x, m = x[0], max(1, round(frame*SR))
+    cut = trim_silence(TensorAudio(x, sr=SR), top_db, frame).as_subclass(torch.Tensor)
+    assert cut.numel() and cut.shape[0] == x.shape[0]
+    start = next(i for i in range(0, x.shape[1], m) if torch.equal(x[:, i:i+cut.shape[1]], cut))
+    gone = torch.cat([x[:, :start], x[:, start+cut.shape[1]:]], 1)
+    if gone.numel(): assert gone.square().mean(0).mean() <= x.square().mean(0).max()*10**(-top_db/10)*1.001

@@ -105,7 +105,7 @@ def loudest_segment(
     i = start[:, None]+torch.arange(m, device=x.device)
     return TensorAudio(batch.gather(-1, i[:, None].expand(-1, x.shape[-2], -1)).view(*x.shape[:-1], m), sr=x.sr)
 
-# %% ../../nbs/14_audio.frontends.ipynb #ae3437ad
+# %% ../../nbs/14_audio.frontends.ipynb #da3a9e56
 def trim_silence(
     x:TensorAudio,    # (channels, samples)
     top_db:float=40., # What is so far below the loudest frame counts as silence (dB)
@@ -114,7 +114,9 @@ def trim_silence(
     "Cut silence off both ends"
     if x.ndim != 2: raise ValueError(f'recordings become differently long: one (channels, samples) at a time, got the shape {tuple(x.shape)}')
     m = max(1, round(frame*x.sr))
-    power = torch.nn.functional.pad(x.as_subclass(Tensor).square().mean(-2), (0, -x.shape[-1]%m)).view(-1, m).mean(-1)
+    lack = -x.shape[-1]%m
+    power = torch.nn.functional.pad(x.as_subclass(Tensor).square().mean(-2), (0, lack)).view(-1, m).mean(-1)
+    power[-1:] *= m/(m-lack)                    # the last frame is shorter
     loud = (power > power.max()*10**(-top_db/10)).nonzero()[:, 0]
     return x[..., int(loud[0])*m:(int(loud[-1])+1)*m] if len(loud) else x
 

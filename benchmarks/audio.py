@@ -15,6 +15,9 @@ from fastjpeg.audio.pcen import Pcen, PcenLayer, pcen
 from fastjpeg.audio.spectrogram import Chroma, Mel, cqt, filterbank, gammatone_filters, melspectrogram, mfcc, power_to_db
 from fastjpeg.datasets import data_path
 
+try: import torchaudio
+except (ImportError, OSError): torchaudio = None        # it is built for one version of torch
+
 LIBROSA = 'librosa, one by one'
 
 
@@ -42,6 +45,9 @@ def mel(batch, seconds, sr, n_fft, hop_length, n_mels):
             'librosa, whole batch': lambda: librosa.feature.melspectrogram(y=x.numpy(), **kw),
             'nnAudio': lambda: peer(x).numpy(),
             'fastjpeg': lambda: melspectrogram(x, **kw).numpy()}
+    if torchaudio:
+        other = torchaudio.transforms.MelSpectrogram(sr, n_fft, hop_length=hop_length, n_mels=n_mels, norm='slaney', mel_scale='slaney', pad_mode='constant')
+        ways['torchaudio'] = lambda: other(x).numpy()
     rows(f'mel, {batch} clips of {seconds} s, {sr} Hz, n_fft {n_fft}, hop {hop_length}, {n_mels} bands; error against librosa', ways, ways[LIBROSA](), repeats=15)
 
 
@@ -52,6 +58,9 @@ def mfcc_rows():
     ways = {LIBROSA: one_by_one(lambda o: librosa.feature.mfcc(y=o), x),
             'nnAudio': lambda: peer(x).numpy(),
             'fastjpeg': lambda: mfcc(power_to_db(melspectrogram(x[:, None]))).numpy()[:, 0]}
+    if torchaudio:
+        other = torchaudio.transforms.MFCC(22050, 20, melkwargs=dict(n_fft=2048, hop_length=512, n_mels=128, norm='slaney', mel_scale='slaney', pad_mode='constant'))
+        ways['torchaudio'] = lambda: other(x).numpy()
     rows('MFCC, 16 clips of 5 s, 22050 Hz; error against librosa', ways, ways[LIBROSA]())
 
 

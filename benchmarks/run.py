@@ -19,7 +19,7 @@ RESULT = Path(__file__).parent/'results'/'bench.json'
 
 def about(): # the machine and the versions
     cpu = next((o.split(':')[1].strip() for o in Path('/proc/cpuinfo').read_text().splitlines() if o.startswith('model name')), platform.processor()) if Path('/proc/cpuinfo').exists() else platform.processor()
-    packages = 'torch', 'fastai', 'numpy', 'librosa', 'pillow', 'nnAudio', 'audiomentations', 'kornia', 'aeon', 'tsai', 'jpeglib'
+    packages = 'torch', 'fastai', 'numpy', 'librosa', 'pillow', 'nnAudio', 'torchaudio', 'audiomentations', 'kornia', 'aeon', 'tsai', 'jpeglib'
     return dict(cpu=cpu, threads=1, gpu=torch.cuda.get_device_name() if torch.cuda.is_available() else 'none', python=platform.python_version(),
                 **{o: version(o) for o in packages if any(d.name.lower() == o.lower() for d in distributions())})
 

@@ -134,7 +134,7 @@ def by_mfcc(x, y, fit, test):
 
 def by_network(files, labels, test, seed):
     return train(files, labels, test, sr=16000, duration=None, item_tfms=LoudestSegment(1.5), bs=16, epochs=60, lr=5e-3, seed=seed, widths=(16, 32, 64, 96), dropout=.3, wd=.05, cbs=MixUp(.4),
-                 waves=[Gain((-6, 6)), Speed((.7, 1.4), p=.8), AddNoise(snr=(5, 40), beta=(-.5, 2)), Shift((-.3, .3), p=.7), Bandpass(high=(2500, 7500), p=.3), Bandpass(low=(50, 500), p=.2)],
+                 waves=[Gain((-6, 6)), Speed((.7, 1.4), p=.8), AddNoise(snr=(5, 40), beta=(-.5, 2)), Shift((-.3, .3), p=.7)],
                  front=[Mel(n_fft=512, hop_length=200, n_mels=64), ToDb(ref='max'), MaskTime(.2, 2), MaskFreq(.15, 2), NormalizeSpec()])['right']
 
 

@@ -76,15 +76,17 @@ class Augment(DisplayedTransform):
         res.set_meta(x, as_copy=True)
         return res
 
-# %% ../../nbs/13_audio.augment.ipynb #999971de
+# %% ../../nbs/13_audio.augment.ipynb #ae65b6aa
 class AugmentAudio(Augment):
-    "An `Augment` of waveforms: `change` gets (batch, channels, samples)"
+    "An `Augment` of waveforms: `change` gets (batch, channels, samples). `TypeError` for a spectrogram"
     def encodes(self, x:TensorAudio)->TensorAudio: return self._augment(x, 2)
+    def encodes(self, x:TensorSpec): raise TypeError(f'{type(self).__name__} changes waveforms and was given a spectrogram: it belongs before the transform that makes one')
 
-# %% ../../nbs/13_audio.augment.ipynb #2a9f4592
+# %% ../../nbs/13_audio.augment.ipynb #92f5878c
 class AugmentSpec(Augment):
-    "An `Augment` of spectrograms: `change` gets (batch, channels, frequencies, frames)"
+    "An `Augment` of spectrograms: `change` gets (batch, channels, frequencies, frames). `TypeError` for a waveform"
     def encodes(self, x:TensorSpec)->TensorSpec: return self._augment(x, 3)
+    def encodes(self, x:TensorAudio): raise TypeError(f'{type(self).__name__} changes spectrograms and was given a waveform: it belongs after the transform that makes one of it')
 
 # %% ../../nbs/13_audio.augment.ipynb #73da7229
 def _range(
@@ -493,24 +495,24 @@ def bandpass(
     if high is not None: loss = loss*(2*order*(f-high.log2()[:, None])).exp2().add(1)
     return torch.fft.irfft(torch.fft.rfft(x, size)*loss.rsqrt().view(-1, 1, len(f)), size)[..., :x.shape[-1]]
 
-# %% ../../nbs/13_audio.augment.ipynb #032ffc19
+# %% ../../nbs/13_audio.augment.ipynb #03e29ca5
 class Bandpass(AugmentAudio):
     "A high-pass (`low` only), a low-pass (`high` only) or a band-pass (both), with corners drawn evenly on a logarithmic scale"
     def __init__(self,
         low:float|tuple=None,  # Weaken what lies below (Hz), a number or a range; nothing if `None`
         high:float|tuple=None, # Weaken what lies above (Hz), a number or a range; nothing if `None`
-        order:int=4,           # Slopes are 6 dB per octave for each order
+        filter_order:int=4,    # Slopes are 6 dB per octave for each order
         p:float=.5             # Share of the items that are changed
     ):
         super().__init__(p)
         if low is None and high is None: raise ValueError('Bandpass needs low, high or both (Hz)')
-        if not order >= 1: raise ValueError(f'order is at least 1, got {order}')
-        self.low, self.high, self.order = low, high, order
+        if not filter_order >= 1: raise ValueError(f'filter_order is at least 1, got {filter_order}')
+        self.low, self.high, self.filter_order = low, high, filter_order     # `order` is the place of a transform in a pipeline
         self._low, self._high = (None if v is None else _range(k, v, above=0) for k, v in (('low', low), ('high', high)))
 
     def change(self, x, n, of):
         low, high = (None if o is None else _draw(o, n, log=True).to(x.dtype) for o in (self._low, self._high))
-        def f(x, n, low, high): return bandpass(x*_within(n, x), of.sr, None if self._low is None else low, None if self._high is None else high, self.order)
+        def f(x, n, low, high): return bandpass(x*_within(n, x), of.sr, None if self._low is None else low, None if self._high is None else high, self.filter_order)
         return _piecewise(f, x, n, n if low is None else low, n if high is None else high)
 
 # %% ../../nbs/13_audio.augment.ipynb #3ccfd9ba

@@ -24,7 +24,7 @@ def notebook(tmp_path):
     "A notebook of one cell of each kind"
     cells = [cell('# Title\n\n> Lead', kind='markdown'),
              cell('See [x](10_audio.core.ipynb#TensorAudio.create), `torch.stft`.\n\n::: {.callout-note}\n## Mind\nthe gap\n:::', kind='markdown'),
-             cell('## hidden -', kind='markdown'), cell('#| hide\nsecret = 1'), cell('#| data: fsdd\nshown = 1', outputs),
+             cell('## hidden -', kind='markdown'), cell('### hidden too -\n\nbut not this', kind='markdown'), cell('#| hide\nsecret = 1'), cell('#| cuda\nsecret = 2'), cell('#| data: fsdd\nshown = 1', outputs),
              cell('#| echo: false\nunseen = 1'), cell('#| output: false\nsilent = 1', outputs)]
     (tmp_path/'50_tutorial.x.ipynb').write_text(json.dumps(dict(cells=cells, metadata={}, nbformat=4, nbformat_minor=5)))
     return Notebook(tmp_path/'50_tutorial.x.ipynb')
@@ -34,7 +34,7 @@ def test_markdown(notebook, tmp_path):
     md = Markdown([notebook], tmp_path, pages='https://x/').convert(notebook)
     assert (notebook.page, notebook.title, notebook.lead) == ('tutorial.x', 'Title', 'Lead')
     for o in ('(https://x/audio.core.html#tensoraudio.create)', '[`torch.stft`](https://', '> [!NOTE]\n> **Mind**', '```python\nshown = 1',
-              '```text\n100%\n```', 'silent'): assert o in md
+              '```text\n100%\n```', 'silent', 'but not this'): assert o in md
     for o in ('secret', 'hidden', 'unseen', 'a warning', '#|', '10%\r', 'style', 'base64'): assert o not in md
     file, = (tmp_path/'_files').iterdir()
     assert file.read_bytes() == b'RIFF' and f'src="_files/{file.name}"' in md
@@ -52,4 +52,4 @@ def test_show_doc():
         "Divides"
     md = show_doc(scale, name='scale')
     assert '### scale' in md and "scale(x:list, q:float|None=None, *args) -> list" in md
-    assert "| `x` | `list` |  | Values |" in md and '| **Returns** | `list` |  | Values / `q` |' in md
+    assert "| <code>x</code> | `list` |  | Values |" in md and '| **Returns** | `list` |  | Values / `q` |' in md

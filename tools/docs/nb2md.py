@@ -2,17 +2,18 @@
 import base64
 import hashlib
 import re
+from collections import Counter
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from textwrap import dedent
 
 from fastcore.xtras import clean_cli_output
 from nbdev.config import get_config, nbpath2html
-from nbdev.doclinks import NbdevLookup
 from nbdev.process import NBProcessor
-from nbdev.processors import add_show_docs, clean_magics, filter_stream_, hide_, hide_line, mv_exports, rm_export, rm_header_dash
+from nbdev.processors import add_show_docs, clean_magics, filter_stream_, hide_, hide_line, mv_exports, rm_export
 
-from tools.docs.showdoc import ShowDocs
+from tools.docs.showdoc import ImportLine, ShowDocs, doc_url
 
 mimes = ['text/html', 'text/markdown', 'image/svg+xml', 'image/png', 'image/jpeg', 'text/latex', 'text/plain']     # the first that an output has is shown
 suffixes = {'svg+xml': 'svg', 'jpeg': 'jpg', 'x-wav': 'wav', 'mpeg': 'mp3'}
@@ -21,6 +22,7 @@ callout_re = re.compile(r'^(:{3,})\s*\{\.callout-(\w+)([^}\n]*)\}\n(.*?)\n\1[^\S
 symbol_re = re.compile(r'^#+ .*|\[[^\]\n]*\]\([^)\n]*\)|(?<!`)`([^`\s]+?)(?:\(\))?`(?!`)', flags=re.M)      # headings and links stay as they are
 link_re = re.compile(r'(\]\(|^\[[^\]\n]+\]:\s*)([^)\s]+)', flags=re.M)
 heading_re = re.compile(r'^#{1,6}\s+(.+?)\s*$', flags=re.M)
+hidden_heading_re = re.compile(r'^#{1,6}\s.* -\s*$\n*', flags=re.M)        # for those who read the notebook: the symbol's own heading follows
 
 
 def slug(heading):
@@ -34,11 +36,11 @@ def outside_fences(func, md):
     return ''.join(o if i % 2 else func(o) for i, o in enumerate(fence_re.split(md)))
 
 
-def link_symbols(md):
-    "Symbols in backticks linked to their documentation, wherever nbdev's indices say that it is"
-    lookup = NbdevLookup()
+def link_symbols(md, own):
+    "Symbols in backticks linked to their documentation, wherever nbdev's indices say that it is; plain words only if they are among the headings `own` of the page, for they may be anything"
     def link(m):
-        url = lookup.doc(m[1]) if m[1] else None
+        if not m[1] or (m[1].islower() and m[1].isalpha() and m[1] not in own): return m[0]
+        url = doc_url(m[1])
         return f'[{m[0]}]({url})' if url else m[0]
     return symbol_re.sub(link, md)
 
@@ -49,11 +51,16 @@ def fenced(text, info='', options=''):
     return f'{ticks}{info}\n{options}{text.rstrip()}\n{ticks}'
 
 
+def hide_cuda(cell):
+    "Tests for a GPU, which show nothing"
+    if 'cuda' in cell.directives_: del cell['source']
+
+
 class Notebook:
     "A notebook as nbdev shows it: its directives obeyed, `show_doc` answered"
     def __init__(self, path):
         self.path, self.page = Path(path), nbpath2html(Path(path).name).stem
-        procs = [add_show_docs, hide_line, filter_stream_, rm_header_dash, ShowDocs, rm_export, clean_magics, hide_, mv_exports]
+        procs = [add_show_docs, hide_line, filter_stream_, ShowDocs, ImportLine, rm_export, clean_magics, hide_, hide_cuda, mv_exports]
         self.cells = NBProcessor(path, procs=procs, process=True).nb.cells
         first = next(iter(self.cells), None)
         if not first or first.cell_type != 'markdown' or not first.source.startswith('# '): raise ValueError('the first cell must begin with "# Title"')
@@ -69,8 +76,14 @@ class Notebook:
 
     @cached_property
     def anchors(self):
-        "The anchors of all headings"
-        return {slug(o) for c in self.cells if c.cell_type == 'markdown' for o in heading_re.findall(fence_re.sub('', c.source))}
+        "The anchors of all headings, by their text; of those that are equal but for capitals, the later ones are numbered"
+        found, times = {}, Counter()
+        for c in self.cells:
+            if c.cell_type != 'markdown': continue
+            for o in heading_re.findall(fence_re.sub('', hidden_heading_re.sub('', c.source))):
+                found[o.replace('`', '')] = (a := slug(o)) + (f'-{times[a]}' if times[a] else '')
+                times[a] += 1
+        return found
 
 
 class Markdown:
@@ -93,10 +106,11 @@ class Markdown:
         if flags.get('include') == 'false': return
         if flags.get('echo') != 'false' and cell.source.strip(): yield fenced(cell.source.strip(), self.lexer)
         if flags.get('output') == 'false': return
-        for out in cell.outputs:
-            if out.output_type == 'stream' and out.name == 'stdout':
-                yield self.text(out.text) if flags.get('output') == 'asis' else self.output(out.text)
-            elif 'data' in out: yield self.data(out)
+        for stdout, outs in groupby(cell.outputs, lambda o: o.output_type == 'stream' and o.name == 'stdout'):
+            if stdout:                  # what is printed may come in pieces
+                text = ''.join(o.text for o in outs)
+                yield self.text(text) if flags.get('output') == 'asis' else self.output(text)
+            else: yield from (self.data(o) for o in outs if 'data' in o)
 
     def data(self, out):
         "The best representation of a rich output"
@@ -127,8 +141,8 @@ class Markdown:
 
     def text(self, md):
         "Markdown of the author's, with its callouts and links rewritten"
-        md = callout_re.sub(lambda m: self.callout(m[2], *self.callout_title(m[3], m[4])), md)
-        return outside_fences(lambda o: link_re.sub(lambda m: m[1] + self.link(m[2]), link_symbols(o)), md)
+        md = callout_re.sub(lambda m: self.callout(m[2], *self.callout_title(m[3], m[4])), hidden_heading_re.sub('', md))
+        return outside_fences(lambda o: link_re.sub(lambda m: m[1] + self.link(m[2]), link_symbols(o, self.nb.anchors)), md)
 
     def callout_title(self, attributes, body):
         "Title and body of a callout; the title is an attribute or a heading in the first line"
@@ -147,8 +161,9 @@ class Markdown:
 
     def symbol(self, page, anchor):
         "A link that nbdev made: to the method if it is on the page, else to its class, else to the page"
-        while page in self.notebooks and anchor and anchor not in self.notebooks[page].anchors: anchor = anchor.rpartition('.')[0]
-        return self.href(page, anchor)
+        anchors = self.notebooks[page].anchors if page in self.notebooks else {}
+        while page in self.notebooks and anchor and anchor not in anchors: anchor = anchor.rpartition('.')[0]
+        return self.href(page, anchors.get(anchor, anchor))
 
     def href(self, page, anchor): return f'{self.pages}{page}.html' + (f'#{anchor}' if anchor else '')
 

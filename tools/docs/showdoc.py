@@ -20,7 +20,7 @@ dispatched = 'encodes', 'decodes', 'setups'      # such a function, added to a f
 
 def short(text):
     "`torch.nn.Module` as `Module`: the link behind a type says where it comes from; and a member of an enumeration as it is written in code"
-    text = re.sub(r'<([\w.]+): [^<>]*>', r'\1', text)
+    text = re.sub(r"<class '([\w.]+)'>|<([\w.]+): [^<>]*>", lambda m: m[1] or m[2], text)
     return re.sub(r"(?<!['\"\w.])(?:[a-z_]\w*\.)+(?=[A-Za-z_])", '', text)
 
 
@@ -29,10 +29,16 @@ def type_name(anno):
     return '' if anno in (empty, None, type(None)) else inspect.formatannotation(anno).strip("'")
 
 
+def doc_url(name):
+    "Where a symbol is documented, '' if nowhere; the anchor as the symbol is written, for nbdev's are in lower case, where `Stft` and `stft` are one"
+    url, _, anchor = (NbdevLookup().doc(name) or '').partition('#')
+    if anchor and name.lower().endswith(anchor): anchor = name[-len(anchor):]
+    return f'{url}#{anchor}' if anchor else url
+
+
 def type_links(anno):
-    "A type as Markdown: each member of a union in backticks, those that only their full name identifies linked here"
-    lookup = NbdevLookup()
-    def link(o): return f'`{short(o)}`' if lookup[short(o)] or not lookup[o] else f'[`{short(o)}`]({lookup.doc(o)})'
+    "A type as Markdown: each member of a union in backticks, linked to its documentation"
+    def link(o): return f'[`{short(o)}`]({url})' if (url := doc_url(o)) else f'`{short(o)}`'
     return ' | '.join(link(o) for o in type_name(anno).split(' | ') if o)
 
 
@@ -54,6 +60,7 @@ class SymbolDoc(ShowDocRenderer):
         params = [short(o).replace(':NoneType', '').replace(' | ', '|') for o, _ in self.dm.params]
         result = type_name(self.dm.dm['return'].anno)
         end = f') -> {short(result)}' if result else ')'
+        if isinstance(self.sym, property): return f'{self.nm} -> {short(result)}' if result else self.nm
         line = f'{self.nm}({", ".join(params)}{end}'
         return line if len(line) <= 80 else f'{self.nm}(\n    ' + ',\n    '.join(params) + f'\n{end}'
 
@@ -61,8 +68,8 @@ class SymbolDoc(ShowDocRenderer):
         "Name, type, default and details of each parameter, then of the result; those of which nothing is said are in the signature only"
         for name, p in self.dm.dm.items():
             default = '' if p.default is empty else f'`{short(getattr(p.default, "__name__", repr(p.default)))}`'
-            cells = type_links(p.anno), default, p.docment or ''
-            if any(cells): yield '**Returns**' if name == 'return' else f'`{name}`', *cells
+            cells = type_links(p.anno), default, re.sub('(`[^`]*`)|<', lambda m: m[1] or r'\<', p.docment or '')
+            if any(cells): yield '**Returns**' if name == 'return' else f'<code>{name}</code>', *cells        # not in backticks: no link to another thing of that name
 
     def table(self):
         "The parameters as a table without empty columns; nothing where no docment says anything"
@@ -114,3 +121,13 @@ class ShowDocs(Processor):
         if not calls: return
         docs = [eval(ast.unparse(o), {**self.names, 'show_doc': show_doc}) for o in calls if ast.unparse(o.args[0]) not in dispatched]
         cell.cell_type, cell.source = 'markdown', '\n\n'.join(docs)
+
+
+class ImportLine(Processor):
+    "Says below the title how to import what is on the page"
+    def begin(self):
+        self.module = next((c.directives_['default_exp'] for c in self.nb.cells if 'default_exp' in c.directives_), None)
+
+    def cell(self, cell):
+        if self.module and cell.cell_type == 'markdown' and cell.source.startswith('# '):
+            cell.source += f'\n\n```python\nfrom {get_config().lib_path.name}.{self.module} import *\n```'

@@ -33,7 +33,7 @@ from .audio.spectrogram import Mel, ToDb
 from .datasets import coo_calls
 from .models import small_cnn
 
-# %% ../nbs/40_demo.ipynb #8533d126
+# %% ../nbs/40_demo.ipynb #70747975
 def label_files(
     files,         # Paths
     label:str=None,# Regular expression for the class in a file's name, its first group or all of it; the name of the sub-folder if `None`
@@ -47,7 +47,7 @@ def label_files(
         labels = [m and (m[1] if m.re.groups else m[0]) for m in found]
         if None in labels: raise ValueError(f'{label!r} is not found in {labels.count(None)} of {len(files)} file names, the first is {files[labels.index(None)].name}')
     counts = Counter(labels)
-    if len(counts) < 2: raise ValueError(f'all {len(files)} {kind} are of one class, {labels[0]!r}; put each class into a folder of its own, or give LABEL, a regular expression for it in the file name')
+    if len(counts) < 2: raise ValueError(f'{kind} of one class only ({labels[0]!r}, {len(files)} of them); put each class into a folder of its own, or give --label (in make: LABEL), a regular expression for it in the file name')
     rare = [k for k, n in counts.items() if n < 2]
     if rare: raise ValueError(f'{len(rare)} of {len(counts)} classes have only one of the {kind} ({", ".join(sorted(rare)[:5])}); two are needed, one to train on and one to test on')
     return labels
@@ -102,7 +102,7 @@ def make_learner(
     dls = block.dataloaders(table, bs=max(2, min(32, len(files)//8)), num_workers=0)
     return Learner(dls, small_cnn(1, dls.c), loss_func=CrossEntropyLossFlat(), metrics=accuracy)
 
-# %% ../nbs/40_demo.ipynb #f7fa93d7
+# %% ../nbs/40_demo.ipynb #766fe34a
 def save_pictures(
     learn:Learner, # A trained learner
     out:Path       # Folder to write into
@@ -115,7 +115,7 @@ def save_pictures(
     with learn.no_bar(), learn.no_logging(): interp = ClassificationInterpretation.from_learner(learn)
     size = max(4, min(16, .5*learn.dls.c+2))
     interp.plot_confusion_matrix(figsize=(size, size))
-    plt.savefig(out/'confusion_matrix.png', dpi=100)
+    plt.savefig(out/'confusion_matrix.png', dpi=100, bbox_inches='tight')
     plt.close('all')
 
 # %% ../nbs/40_demo.ipynb #80a485d1

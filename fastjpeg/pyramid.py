@@ -9,11 +9,12 @@ __all__ = ['laplacian_pyramid', 'laplacian_collapse', 'wavelet_pyramid', 'wavele
            'laplace_bits', 'sparsity_loss', 'PyramidCodec', 'PyramidQuality', 'UsePyramid', 'LearnPyramid',
            'measure_pyramid']
 
-# %% ../nbs/30_pyramid.ipynb #76604969
+# %% ../nbs/30_pyramid.ipynb #52b1c2ba
 import math
 from contextlib import contextmanager
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from fastai.callback.core import CancelStepException
@@ -406,12 +407,12 @@ class _MeasurePyramid(_Measure):
         return self.layer.decode(levels, x.shape[-2:])
     def sizes(self): return entropy_bits([torch.cat(o) for o in zip(*self.found)]).cpu().double()/8
 
-# %% ../nbs/30_pyramid.ipynb #39ca79da
+# %% ../nbs/30_pyramid.ipynb #b824f4a9
 def measure_pyramid(
     learn:Learner,      # Trained
     codec:PyramidCodec, # With positive steps
     items=None          # Labelled items to measure on; the validation set if `None`
-):                      # DataFrame, a row per image: `loss`, each metric of the learner, `bytes` (an estimate: zero-order entropy, with the frequencies of all images)
+)->pd.DataFrame:        # A row per image: `loss`, each metric of the learner, `bytes` (an estimate: zero-order entropy, with the frequencies of all images)
     "Loss, metrics and estimated size of each image"
     dl = learn.dls.valid if items is None else learn.dls.test_dl(items, with_labels=True)
     measure = _MeasurePyramid(codec, learn.metrics)

@@ -112,7 +112,7 @@ def main_qtables(
     "Learn JPEG quantisation tables from a folder of labelled pictures"
     _tell('fastjpeg_qtables', learn_tables, folder, label, out, weight, size, epochs, seed)
 
-# %% ../nbs/41_shrink.ipynb #39af3786
+# %% ../nbs/41_shrink.ipynb #38dbdb59
 def shrink(
     folder:str,             # Folder of pictures; nothing in it is changed
     dest:str,               # Folder for the new files
@@ -127,7 +127,7 @@ def shrink(
     report = reencode(folder, dest, quality, qtables, subsampling)
     for o in report[report.status == 'skipped'].itertuples(): print(f'skipped: {o.file}: {o.reason}')
     done = report[report.status != 'skipped']
-    if not len(done): raise ValueError(f'none of the {len(report)} files in {folder} could be written as JPEG')
+    if not len(done): raise ValueError(f'none of the {len(report)} files in {folder} could be written as JPEG' if len(report) else f'there are no files in {folder}')
     before, after = done.bytes_before.sum(), int(done.bytes_after.sum())
     print(f'{len(done)} pictures in {dest}: {before/1e6:.2f} MB before, {after/1e6:.2f} MB after, {before/after:.1f} times smaller')
     return report

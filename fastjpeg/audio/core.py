@@ -44,13 +44,13 @@ class AudioError(ValueError):
 # %% ../../nbs/10_audio.core.ipynb #4193c491
 audio_extensions = {'.wav', '.flac', '.ogg', '.oga', '.opus', '.mp3', '.aif', '.aiff', '.aifc', '.au', '.snd', '.caf', '.w64', '.rf64'}
 
-# %% ../../nbs/10_audio.core.ipynb #316e2662
+# %% ../../nbs/10_audio.core.ipynb #f94289e3
 def get_audio_files(
     path:str|Path,     # Folder to look in
     recurse:bool=True, # Look in its sub-folders too?
     folders=None       # Only in these sub-folders of `path`
 )->L:                  # Paths, sorted
-    "Audio files in `path`, by extension; hidden files, such as the side files of macOS, are left out, and folders that links lead to again"
+    "Audio files in `path`, by extension; hidden files, such as the side files of macOS, are left out, and a folder that links lead to a second time is not entered again"
     extensions, seen, res = {o.lower() for o in audio_extensions}, {os.path.realpath(path)}, []
     for folder, subs, files in os.walk(path, followlinks=True):
         chosen = folders if folder == str(path) and folders else None

@@ -87,7 +87,7 @@ def _positions(
 # %% ../../nbs/16_audio.diffres.ipynb #d7b0b94f
 def _full(x): return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
-# %% ../../nbs/16_audio.diffres.ipynb #32015041
+# %% ../../nbs/16_audio.diffres.ipynb #2b52cae1
 class Compressed(NamedTuple):
     "What DiffRes makes of a batch"
     mean:Tensor      # (batch, rows, frames out): mean power of the frames merged, in the unit of the input
@@ -95,7 +95,7 @@ class Compressed(NamedTuple):
     position:Tensor  # (batch, rows, frames out): code of where in time a frame comes from, within [-1,1]
     p:Tensor         # (batch, frames in): importance
     lengths:Tensor   # (batch) frames out that are filled
-    guide:Tensor     # Scalar: mean importance of the emptiest frames, of items where it is more than half of the average
+    guide:Tensor     # Scalar: mean importance of the emptiest frames; items where that is less than half of the mean of all frames do not count
     active:Tensor    # Scalar: standard deviation of the importance of other frames; 0 for plain averaging
 
 # %% ../../nbs/16_audio.diffres.ipynb #73a48809

@@ -666,7 +666,7 @@ def _rocket_digest(rocket, dls):
     for v in (x, *rocket.state_dict().values()): h.update(v.detach().as_subclass(Tensor).cpu().contiguous().numpy().tobytes())
     return h.hexdigest()[:16]
 
-# %% ../../nbs/15_audio.rocket.ipynb #34e258e6
+# %% ../../nbs/15_audio.rocket.ipynb #c41396cc
 class RocketLearner(Learner):
     "A `Learner` whose model is kernels, standardisation and a linear layer; fitting trains that on features made once. See `rocket_learner`"
     kept, cache = None, None
@@ -708,7 +708,7 @@ class RocketLearner(Learner):
     @torch.no_grad()
     def fit_ridge(self,
         alphas=None # Strengths to choose from; ten from 0.001 to 1000 if `None`
-    ):              # The strength that was best in cross-validation
+    )->float:       # The strength that was best in cross-validation
         "The linear layer by ridge regression on -1 and 1 for each class, its strength chosen by leaving one item out (`RidgeClassifierCV`)"
         from sklearn.linear_model import RidgeClassifierCV
         (x, y), _ = self.features()

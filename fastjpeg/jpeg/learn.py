@@ -203,7 +203,7 @@ def _fit_scale(
         lo, hi = (mid, hi) if size(mid) > target else (lo, mid)
     size((lo+hi)/2)
 
-# %% ../../nbs/24_jpeg.learn.ipynb #15fbc32a
+# %% ../../nbs/24_jpeg.learn.ipynb #70459966
 class LearnQTables(UseJpeg):
     "Learn the tables of JPEG files together with the model of a `Learner`, or for a model that stays as it is (after Li, De Sa and Sampson 2020)"
     def __init__(self,
@@ -310,7 +310,7 @@ class LearnQTables(UseJpeg):
     @property
     def _last(self): return self.epoch == self.n_epoch-1
     def after_train(self):
-        if self._recent and self._last: # between size and target only a few per cent of scale are left
+        if self._recent and self._last: # what the weight has not reached yet
             x = torch.cat([o for o in self._recent if o.shape[1:] == self._recent[-1].shape[1:]])
             self._scale_to(x, self._target(x))
         self.history.append(self.qtables)

@@ -83,11 +83,11 @@ class QTables:
         if self.quality: return f'QTables.standard({self.quality})'
         return 'QTables(' + ', '.join(f'{k}: {t[0,0]} {t[0,1]} {t[0,2]}.. mean {t.mean():.1f}' for k, t in zip(('luma', 'chroma', 'cr'), self.tables)) + ')'
 
-# %% ../../nbs/20_jpeg.qtables.ipynb #d9f099b5
+# %% ../../nbs/20_jpeg.qtables.ipynb #5b77f09f
 @patch(cls_method=True)
 def standard(cls:QTables,
     quality:int # 1 (smallest file) to 100
-):              # `QTables`
+)->QTables:
     "The tables that libjpeg and Pillow use at a quality"
     return cls(*standard_tables(quality))
 
@@ -96,9 +96,9 @@ def standard(cls:QTables,
 def _standard_qualities(): # bytes of the tables -> quality
     return {standard_tables(q).astype(np.uint8).tobytes(): q for q in range(1, 101)}
 
-# %% ../../nbs/20_jpeg.qtables.ipynb #0cf0ec8b
+# %% ../../nbs/20_jpeg.qtables.ipynb #4801d64e
 @patch(as_prop=True)
-def quality(self:QTables): # int 1..100 or None
+def quality(self:QTables)->int|None: # 1 to 100
     "The standard quality of these tables; `None` if they are not standard"
     return _standard_qualities().get(self.tables.tobytes())
 
@@ -118,20 +118,20 @@ def show(self:QTables,
         for (v, u), n in np.ndenumerate(t): ax.text(u, v, n, ha='center', va='center', fontsize=8, color='white' if n > .6*top else 'black')
     return axs
 
-# %% ../../nbs/20_jpeg.qtables.ipynb #15f2aa42
+# %% ../../nbs/20_jpeg.qtables.ipynb #381bad72
 @patch
 def scaled(self:QTables,
     factor:float # >1 for smaller files
-):               # `QTables`
+)->QTables:
     "All divisors times a factor, rounded and kept in 1..255 as libjpeg's `jpeg_add_quant_table` does"
     if not (np.isfinite(factor) and factor > 0): raise ValueError(f'the factor must be a positive number, got {factor}')
     return QTables(*np.floor(np.round(self.tables*float(factor), 6)+.5).clip(1, 255))       # round: 0.58*50 is 28.999999999999996
 
-# %% ../../nbs/20_jpeg.qtables.ipynb #73653d18
+# %% ../../nbs/20_jpeg.qtables.ipynb #4b53903d
 @patch(cls_method=True)
 def from_file(cls:QTables,
     file # Path of a JPEG file, or a PIL image that was opened from one
-):       # `QTables`
+)->QTables:
     "The tables in a JPEG file, each for the component that uses it"
     if not isinstance(file, Image.Image):
         with Image.open(file) as im: return cls.from_file(im)
@@ -143,24 +143,24 @@ def from_file(cls:QTables,
     try: return cls(*([file.quantization[o[3]] for o in file.layer]*(3 if len(file.layer) == 1 else 1)))
     except ValueError as e: raise ValueError(f'{name}: {e}') from None
 
-# %% ../../nbs/20_jpeg.qtables.ipynb #5ae3f4dd
+# %% ../../nbs/20_jpeg.qtables.ipynb #c53c1784
 @patch
-def to_pillow(self:QTables): # list of 2 or 3 lists of 64 int
+def to_pillow(self:QTables)->list: # 2 or 3 lists of 64 int
     "For Pillow's `Image.save(..., qtables=...)`"
     return self.tables.reshape(-1, 64).tolist()
 
-# %% ../../nbs/20_jpeg.qtables.ipynb #0597b85f
+# %% ../../nbs/20_jpeg.qtables.ipynb #b0aff277
 @patch
-def to_text(self:QTables): # str
+def to_text(self:QTables)->str:
     "The text of a file for cjpeg's `-qtables`"
     rows = lambda t: '\n'.join(' '.join(f'{n:3}' for n in row) for row in t.tolist())
     return '\n\n'.join(f'# {name}\n{rows(t)}' for name, t in zip(('luma', 'chroma', 'Cr'), self.tables)) + '\n'
 
-# %% ../../nbs/20_jpeg.qtables.ipynb #2db74f91
+# %% ../../nbs/20_jpeg.qtables.ipynb #77591e9f
 @patch(cls_method=True)
 def from_text(cls:QTables,
     text:str # What `to_text` writes, or the text of any file for cjpeg's `-qtables`
-):           # `QTables`
+)->QTables:
     "Read tables from cjpeg's text; a single table is for all components"
     words = ' '.join(o.split('#')[0] for o in text.splitlines()).split()
     try: numbers = [int(o) for o in words]
@@ -169,17 +169,17 @@ def from_text(cls:QTables,
     tables = np.reshape(numbers, (-1, 8, 8))
     return cls(*(tables if len(tables) > 1 else tables.repeat(2, 0)))
 
-# %% ../../nbs/20_jpeg.qtables.ipynb #717b6d26
+# %% ../../nbs/20_jpeg.qtables.ipynb #0a8f244a
 @patch
-def to_json(self:QTables): # str
+def to_json(self:QTables)->str:
     "Tables as a JSON object of 8 x 8 lists"
     return json.dumps(dict(zip(('luma', 'chroma', 'cr'), self.tables.tolist())))
 
-# %% ../../nbs/20_jpeg.qtables.ipynb #0b2d3ade
+# %% ../../nbs/20_jpeg.qtables.ipynb #69c3cc0c
 @patch(cls_method=True)
 def from_json(cls:QTables,
     text:str # What `to_json` writes
-):           # `QTables`
+)->QTables:
     "Read tables from JSON"
     o = json.loads(text)
     if not isinstance(o, dict) or not {'luma', 'chroma'} <= set(o) <= {'luma', 'chroma', 'cr'}: raise ValueError('tables in JSON are an object with the keys luma, chroma and perhaps cr')

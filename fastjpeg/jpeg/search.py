@@ -96,7 +96,7 @@ class TablesAt(NamedTuple):
     rate:float      # Times smaller than pixels
     score:float
 
-# %% ../../nbs/25_jpeg.search.ipynb #42f7a6d2
+# %% ../../nbs/25_jpeg.search.ipynb #f028afc6
 @dataclass(eq=False)
 class ParetoFront:
     "Tables of which none is beaten in both rate and score, by rising rate"
@@ -118,7 +118,7 @@ class ParetoFront:
         rate,   # (n,)
         score,  # (n,)
         **kw
-    ):          # `ParetoFront`
+    )->'ParetoFront':
         "The front of any tables"
         rate, score = np.asarray(rate, float), np.asarray(score, float)
         keep, best = [], -np.inf
@@ -148,7 +148,7 @@ class ParetoFront:
 
     def rescore(self,
         objective # Of other images
-    ):            # `ParetoFront` of the same tables, in the same order, without any choice
+    )->'ParetoFront': # Of the same tables, in the same order, without any choice
         "What the tables are worth on other images"
         rate, score = np.array([objective(o) for o in self.tables]).reshape(-1, 2).T
         return ParetoFront(self.tables, rate, score, self.standard and self.standard.rescore(objective))
@@ -186,7 +186,7 @@ class ParetoFront:
     @classmethod
     def load(cls,
         file # Written by `save`
-    ):       # `ParetoFront`
+    )->'ParetoFront':
         "Read what `save` has written"
         try: return cls._from_dict(json.loads(Path(file).read_text()))
         except (KeyError, TypeError, json.JSONDecodeError) as e: raise ValueError(f'{file} is no front that ParetoFront.save has written: {e}') from e

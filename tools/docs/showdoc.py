@@ -124,10 +124,13 @@ class ShowDocs(Processor):
 
 
 class ImportLine(Processor):
-    "Says below the title how to import what is on the page"
+    "Says below the title how to import what is on the page: the notebook itself defines it"
     def begin(self):
-        self.module = next((c.directives_['default_exp'] for c in self.nb.cells if 'default_exp' in c.directives_), None)
+        name = next((c.directives_['default_exp'] for c in self.nb.cells if 'default_exp' in c.directives_), None)
+        self.lines = ['from fastai.vision.all import *', 'from fastjpeg.all import *'] if name else []
+        if not name: return
+        module, everything = (import_module(f'{get_config().lib_path.name}.{o}') for o in (name, 'all'))
+        if not all(hasattr(everything, o) for o in module.__all__ if o not in dispatched): self.lines.append(f'from {module.__name__} import *')
 
     def cell(self, cell):
-        if self.module and cell.cell_type == 'markdown' and cell.source.startswith('# '):
-            cell.source += f'\n\n```python\nfrom {get_config().lib_path.name}.{self.module} import *\n```'
+        if self.lines and cell.cell_type == 'markdown' and cell.source.startswith('# '): cell.source += '\n\n'.join(['', '```python\n'+'\n'.join(self.lines)+'\n```'])

@@ -98,9 +98,9 @@ def digit(way, speaker, seed):
 
 def digits():
     res = Results('hearing_digits')
-    for way in ('speed, noise, SpecAugment', 'plain', *WAYS):                        # what matters most first
-        for seed in range(3):
-            for speaker in SPEAKERS: res.get(digit, way=way, speaker=speaker, seed=seed)
+    main, seeds = 'speed, noise, SpecAugment', range(3)
+    for way, seed in [*((main, o) for o in seeds), *((way, o) for o in seeds for way in WAYS)]:     # what matters most first
+        for speaker in SPEAKERS: res.get(digit, way=way, speaker=speaker, seed=seed)
     df = res.df.assign(accuracy=lambda o: o.right/o.of)
     table = df.pivot_table(index='way', columns='speaker', values='accuracy').loc[list(WAYS)]
     means = df.groupby(['way', 'seed']).accuracy.mean().unstack()

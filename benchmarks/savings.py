@@ -3,6 +3,7 @@ over images and seeds). Writes `results/savings.csv` and `results/savings_curves
 
 `python -m benchmarks.savings [--sets fsdd camvid ..] [--ways fixed joint] [--seeds 3] [--out savings_out]`. Takes hours on two cores; what is there already in `--out` is not made again."""
 import argparse
+import json
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +30,7 @@ class Task(NamedTuple):
     weights:tuple       # Of the rate: one point of the learned curve each
     lr:float = 1e-2
     table_epochs:int = 6
+    tune:tuple = (5, 2.5e-3)        # Epochs and learning rate of a model, trained further on compressed pictures
     start:QTables = QTables([40]*64, [40]*64)
     cbs:tuple = ()      # Classes of callbacks
 
@@ -61,7 +63,7 @@ def fsdd():
     x, y = torch.stack([image(o) for o in table.path]), torch.tensor(table.digit.values)
     part = [torch.tensor(m.values).nonzero().squeeze(1) for m in (table['index'] >= 15, table['index'].between(10, 14), table['index'] < 10)]
     return Task(*((x[i], y[i]) for i in part), partial(small_cnn, 1, 10, (16, 32, 64)), accuracy, CrossEntropyLossFlat(), 6, 64,
-                (5, 8, 13, 22, 40), (.1, .3, .6, 1.6))
+                (5, 8, 13, 22, 40), (.1, .3, .6, 1.6), tune=(3, 5e-3))
 
 
 @cache
@@ -71,7 +73,7 @@ def mnist():
     i = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
     train, valid = split(x[i][:6000], y[i][:6000], 5000)
     return Task(train, valid, (torch.from_numpy(d['x_test'])[:, None], torch.from_numpy(d['y_test']).long()), partial(small_cnn, 1, 10, (16, 32, 64)), accuracy, CrossEntropyLossFlat(), 4, 64,
-                (3, 5, 8, 13, 22, 40, 75), (.01, .03, .1, .2, .4), cbs=(partial(Shift, 2, 2),))
+                (3, 5, 8, 13, 22, 40, 75), (.01, .03, .1, .2, .4), tune=(2, 5e-3), cbs=(partial(Shift, 2, 2),))
 
 
 @cache
@@ -139,7 +141,7 @@ def camvid():
     own = table[table.split == 'train']
     held = np.arange(len(own)) % 5 == 0
     return Task(load(own[~held]), load(own[held]), load(table[table.split == 'val']), partial(SmallFcn, 11), MeanIou(), CrossEntropyLossFlat(axis=1, ignore_index=11), 60, 6,
-                (5, 10, 20, 40, 100), (.03, .1, .3, .8), lr=1e-2, table_epochs=20, cbs=(CropFlip,))
+                (5, 10, 20, 40, 100), (.03, .1, .3, .8), lr=1e-2, table_epochs=20, tune=(20, 5e-3), cbs=(CropFlip,))
 
 
 def learner(task, seed, test=False):
@@ -150,12 +152,23 @@ def learner(task, seed, test=False):
     return Learner(dls, task.model(), loss_func=task.loss, metrics=task.metric, cbs=[o() for o in task.cbs])
 
 
+def finished(task, seed, out, test=False):
+    "A learner whose model has been trained on clean pictures"
+    file = out.parent/f'model{seed}.pth'
+    if not file.exists():
+        first = learner(task, seed)
+        with first.no_bar(), first.no_logging(): first.fit_one_cycle(task.epochs, task.lr)
+        torch.save(first.model.state_dict(), file)
+    learn = learner(task, seed, test)
+    learn.model.load_state_dict(torch.load(file))
+    return learn
+
+
 def fixed(task, seeds, out):
     "Models trained on clean pictures, and tables for them as they are, selected on the validation set"
     standard, learned = [], []
     for seed in seeds:
-        learn = learner(task, seed)
-        with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(task.epochs, task.lr)
+        learn = finished(task, seed, out)
         tests = list(zip(TensorImage(task.test[0].float()/255), task.test[1]))
         kw = dict(mode='test', fit=lambda l: l.fit(task.table_epochs), seeds=[seed], items=tests, progress=False)
         standard.append(quality_sweep(learn, task.qualities, file=out/f'standard{seed}.csv', **kw))
@@ -164,11 +177,17 @@ def fixed(task, seeds, out):
 
 
 def joint(task, seeds, out):
-    "Models and tables trained together, against models trained at each quality of the standard tables"
-    kw = dict(mode='both', fit=lambda l: l.fit_one_cycle(task.epochs, task.lr), seeds=seeds, progress=False)
-    make = partial(learner, task, test=True)
-    return (quality_sweep(make, task.qualities, file=out/'standard.csv', **kw),
-            quality_sweep(make, [LearnQTables(task.start, rate_weight=w) for w in task.weights], file=out/'learned.csv', **kw))
+    """The same models, trained further on compressed pictures: at each quality of the standard tables; and together with their tables, from those of `fixed` on.
+
+    Tables that are learned from a flat start, with a model that is itself at its start, save less: see the page of the curves."""
+    (start := out.parent/'fixed').mkdir(exist_ok=True)
+    found, learned = fixed(task, seeds, start)[1], []
+    kw = dict(mode='both', fit=lambda l: l.fit_one_cycle(*task.tune), progress=False)
+    make = partial(finished, task, out=out, test=True)
+    for seed, rows in found.groupby('seed'):
+        tables = {f'rate_weight {w:g}': LearnQTables(QTables(*json.loads(q)), rate_weight=w, lr=.01) for w, q in zip(task.weights, rows.set_index('tables').loc[[f'rate_weight {w:g}' for w in task.weights]].qtables)}
+        learned.append(quality_sweep(make, tables, seeds=[seed], file=out/f'learned{seed}.csv', **kw))
+    return quality_sweep(make, task.qualities, seeds=seeds, file=out/'standard.csv', **kw), pd.concat(learned)
 
 
 def keep(rows, name): # list of dicts, in results/, in place of older rows of the same set and way

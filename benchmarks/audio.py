@@ -74,7 +74,7 @@ def pcen_rows(batch, frames):
             'fastjpeg, fixed': lambda: pcen(x, b, state=1.).numpy(),
             'fastjpeg, layer, shared': lambda: layer(shared),
             'fastjpeg, layer, per row': lambda: layer(per_row)}
-    rows(f'PCEN, {batch} spectrograms of 128 bands and {frames} frames; error against librosa in double precision', ways, np.stack([librosa.pcen(o.double().numpy(), b=b) for o in x]))
+    rows(f'PCEN, {batch} x 128 bands x {frames} frames; error against librosa in double precision', ways, np.stack([librosa.pcen(o.double().numpy(), b=b) for o in x]))
 
 
 def direct_cqt(y, hop_length=512, n_bins=84, sr=22050):

@@ -74,11 +74,11 @@ def check_recordings(
     if len(bad): raise ValueError(f'{len(bad)} of {len(info)} recordings cannot be used; the first: {bad.error.iloc[0]}')
     return int(info.sr.mode()[0]), float(np.clip(info.duration.quantile(.75), .2, 4).round(2))
 
-# %% ../nbs/40_demo.ipynb #d60108c1
+# %% ../nbs/40_demo.ipynb #84a5ba30
 def split_by_class(
     labels,           # Class of each file
     valid_pct:float=.25, # Share of each class to test on, at least one recording
-    seed:int=0
+    seed:int=0 # The same seed gives the same result
 )->list:              # Indices to test on
     "A random part of every class"
     rng, labels = np.random.default_rng(seed), np.array(labels)
@@ -129,13 +129,13 @@ def new_folder(
     res.mkdir(parents=True)
     return res
 
-# %% ../nbs/40_demo.ipynb #a3a925d4
+# %% ../nbs/40_demo.ipynb #6eb97122
 def run(
     data:str=None,  # Folder of recordings; calls of eight animals are made if `None`
     label:str=None, # Regular expression for the class in the file name; the name of the folder if `None`
     out:str='demo_out', # Folder for the results
-    epochs:int=20,
-    seed:int=0
+    epochs:int=20, # Times to go through the recordings
+    seed:int=0 # The same seed gives the same result
 )->Path:            # The folder that the results are in
     "Train on a folder of recordings, write learner and pictures, load the learner again and ask it"
     made = new_folder(out) if data is None else None

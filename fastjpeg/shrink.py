@@ -64,15 +64,15 @@ def picture_learner(
     dls = block.dataloaders(table, bs=max(2, min(32, len(files)//8)), num_workers=0)
     return Learner(dls, small_cnn(3, dls.c, (16, 32, 64, 96)), loss_func=CrossEntropyLossFlat(), metrics=accuracy)
 
-# %% ../nbs/41_shrink.ipynb #66c8d255
+# %% ../nbs/41_shrink.ipynb #9f7d4b65
 def learn_tables(
     data:str,            # Folder of pictures
     label:str=None,      # Regular expression for the class in the file name; the name of the folder if `None`
     out:str='qtables_out', # Folder for the results
     weight:float=.1,     # How much loss a bit per pixel is worth; more for smaller files
     size:int=128,        # Pixels of the crops to learn from
-    epochs:int=10,
-    seed:int=0
+    epochs:int=10, # Times to go through the pictures, without and again with tables
+    seed:int=0 # The same seed gives the same result
 )->Path:                 # The folder that the results are in
     "Train a small network on pictures as they are, then with tables that learn; write the tables"
     files, labels = find_pictures(data, label)

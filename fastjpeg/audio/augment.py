@@ -168,10 +168,10 @@ def _hash(z):
     z ^= (z >> 16) & 0xFFFF
     return z
 
-# %% ../../nbs/13_audio.augment.ipynb #a3fec68f
+# %% ../../nbs/13_audio.augment.ipynb #41068a0e
 def white_noise(
     seed:Tensor,   # (batch) int32
-    n_channels:int,
+    n_channels:int, # Channels
     n:int          # Samples
 )->Tensor:         # (batch, n_channels, n) float32
     "Normal noise of standard deviation 1 that is a function of `seed`, on any device (Box and Muller 1958)"
@@ -182,11 +182,11 @@ def white_noise(
     angle = z[:, half:].mul_(2*math.pi)
     return torch.cat([radius*angle.cos(), radius*angle.sin()], -1)[:, :n_channels*n].reshape(len(seed), n_channels, n)
 
-# %% ../../nbs/13_audio.augment.ipynb #1e54d751
+# %% ../../nbs/13_audio.augment.ipynb #290e4131
 def coloured_noise(
     seed:Tensor,   # (batch) int32
     beta:Tensor,   # (batch) power falls as 1/f^beta: 0 white, 1 pink, 2 brown, -1 blue, -2 violet
-    n_channels:int,
+    n_channels:int, # Channels
     n:int          # Samples
 )->Tensor:         # (batch, n_channels, n) float32
     "Normal noise of standard deviation 1 with a power spectrum of 1/f^beta ([Timmer and König 1995](https://ui.adsabs.harvard.edu/abs/1995A%26A...300..707T), section 4)"

@@ -289,13 +289,13 @@ def _info(file, decode=False):
     except (AudioError, OSError) as e: row['error'] = str(e)
     return row
 
-# %% ../../nbs/10_audio.core.ipynb #4c1b6eaa
+# %% ../../nbs/10_audio.core.ipynb #878bd354
 def audio_info(
     files,               # Paths of audio files
     decode:bool=False,   # Decode every sample, too? Slower; finds what is damaged behind a good header, and the peak level
     n_workers:int=None,  # Threads; as many as processors (16 at most) if `None`
     progress:bool=True   # Show a progress bar?
-)->pd.DataFrame:         # A row per file: path, sr (Hz), channels, frames, duration (s), format, subtype, error ('' if there is none)
+)->pd.DataFrame:         # A row per file: path, sr (Hz), channels, frames, duration (s), format, subtype, error ('' if there is none); with `decode` also peak, full scale is 1
     "What files say of themselves, in parallel"
     files = L(files)
     n_workers = min(16, os.cpu_count()) if n_workers is None else n_workers

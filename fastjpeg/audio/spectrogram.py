@@ -225,7 +225,7 @@ class Stft(_Spectrogram):
         spec = self._spec(x, values, freqs[keep], 'hz', unit)
         return ToDb()(spec) if self.output == 'db' else spec
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #13c97879
+# %% ../../nbs/11_audio.spectrogram.ipynb #cba06ca1
 @lru_cache(64)
 @torch.inference_mode(False)        # kept for later calls, which may want gradients
 def mel_filters(
@@ -237,7 +237,7 @@ def mel_filters(
     htk:bool=False,   # HTK's mel formula instead of Slaney's?
     norm:str='slaney',# Bands of equal area ('slaney'), or of equal height (`None`)
     device=None,      # Where to keep them
-    dtype=torch.float32
+    dtype=torch.float32 # Of the result
 )->Tensor:            # (n_mels, 1+n_fft//2)
     "The triangular filters of `librosa.filters.mel`; made once, then kept"
     fb = librosa.filters.mel(sr=sr, n_fft=n_fft, n_mels=n_mels, fmin=f_min, fmax=f_max, htk=htk, norm=norm, dtype=np.float64)
@@ -341,7 +341,7 @@ class Mel(_Bands):
 
     def _filters(self, sr, lo, hi, device, dtype): return mel_filters(sr, self.n_fft, self.n_mels, lo, hi, self.htk, self.norm, device, dtype), _mel_centres(self.n_mels, lo, hi, self.htk)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #57bc4bd8
+# %% ../../nbs/11_audio.spectrogram.ipynb #26d4c204
 @lru_cache(64)
 @torch.inference_mode(False)        # kept for later calls, which may want gradients
 def triangular_filters(
@@ -353,7 +353,7 @@ def triangular_filters(
     scale:str='log',  # 'hz' for bands of equal width, 'log' for bands of equal ratio
     norm:str='slaney',# Bands of equal area ('slaney'), or of equal height (`None`)
     device=None,      # Where to keep them
-    dtype=torch.float32
+    dtype=torch.float32 # Of the result
 )->tuple:             # (n_bands, 1+n_fft//2) weights; (n_bands) centre frequencies (Hz)
     "Overlapping triangles, averaged over the width of each frequency of the transform"
     if scale == 'log' and not f_min > 0: raise ValueError(f'bands of equal ratio begin above 0 Hz, got f_min={f_min}')
@@ -390,7 +390,7 @@ class LogBank(LinearBank):
         **kwargs
     ): super().__init__(n_bands, f_min=f_min, **kwargs)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #6b6b365b
+# %% ../../nbs/11_audio.spectrogram.ipynb #8e044d48
 @lru_cache(64)
 @torch.inference_mode(False)        # kept for later calls, which may want gradients
 def gammatone_filters(
@@ -401,7 +401,7 @@ def gammatone_filters(
     f_max:float,      # Highest frequency (Hz)
     norm:str='slaney',# Bands of equal area ('slaney'), or of equal height (`None`)
     device=None,      # Where to keep them
-    dtype=torch.float32
+    dtype=torch.float32 # Of the result
 )->tuple:             # (n_bands, 1+n_fft//2) power responses; (n_bands) centre frequencies (Hz), evenly spaced in equivalent rectangular bandwidths
     "Power responses of gammatone filters of order 4, (1+((f-centre)/b)^2)^-4 with b = 1.019 equivalent rectangular bandwidths"
     number = np.linspace(*(21.4*np.log10(1+.00437*np.array([f_min, f_max]))), n_bands+2)[1:-1]
@@ -539,7 +539,7 @@ class Cqt(DisplayedTransform):
         spec = TensorSpec(_OUTPUTS[unit](z), x.sr, self.hop_length, freqs, 'log', unit, lengths=None if n is None else 1+n//self.hop_length)
         return ToDb()(spec) if self.output == 'db' else spec
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #16c044ce
+# %% ../../nbs/11_audio.spectrogram.ipynb #31718c86
 @lru_cache(64)
 @torch.inference_mode(False)        # kept for later calls, which may want gradients
 def chroma_filters(
@@ -548,7 +548,7 @@ def chroma_filters(
     n_chroma:int=12,  # Pitch classes in an octave
     tuning:float=0.,  # Deviation from A = 440 Hz, in pitch classes
     device=None,      # Where to keep them
-    dtype=torch.float32
+    dtype=torch.float32 # Of the result
 )->Tensor:            # (n_chroma, 1+n_fft//2)
     "The weights of `librosa.filters.chroma`; made once, then kept"
     return torch.as_tensor(librosa.filters.chroma(sr=sr, n_fft=n_fft, n_chroma=n_chroma, tuning=tuning, dtype=np.float64), device=device, dtype=dtype)

@@ -58,7 +58,7 @@ class SymbolDoc(ShowDocRenderer):
     def signature(self):
         "Name, parameters and return type; one parameter a line where they do not fit in one"
         params = [short(o).replace(':NoneType', '').replace(' | ', '|') for o, _ in self.dm.params]
-        result = type_name(self.dm.dm['return'].anno)
+        result = '' if isinstance(self.sym, type) else type_name(self.dm.dm['return'].anno)
         end = f') -> {short(result)}' if result else ')'
         if isinstance(self.sym, property): return f'{self.nm} -> {short(result)}' if result else self.nm
         line = f'{self.nm}({", ".join(params)}{end}'
@@ -67,6 +67,7 @@ class SymbolDoc(ShowDocRenderer):
     def rows(self):
         "Name, type, default and details of each parameter, then of the result; those of which nothing is said are in the signature only"
         for name, p in self.dm.dm.items():
+            if name == 'return' and isinstance(self.sym, type): continue        # of a function that the constructor takes its parameters from
             default = '' if p.default is empty else f'`{short(getattr(p.default, "__name__", repr(p.default)))}`'
             cells = type_links(p.anno), default, re.sub('(`[^`]*`)|<', lambda m: m[1] or r'\<', p.docment or '')
             if any(cells): yield '**Returns**' if name == 'return' else f'<code>{name}</code>', *cells        # not in backticks: no link to another thing of that name

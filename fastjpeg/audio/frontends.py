@@ -249,18 +249,18 @@ def summarise_frontends(
     cost = df.groupby('frontend')[['front_ms', 'train_s']].median()
     return res.join(cost).join(df.groupby('frontend')['shape'].first()).sort_values('accuracy', ascending=False)
 
-# %% ../../nbs/14_audio.frontends.ipynb #a63865bd
+# %% ../../nbs/14_audio.frontends.ipynb #104916d6
 def plot_frontends(
     df:pd.DataFrame,   # From `compare_frontends`
     figsize=(7, 3)     # Size of the figure (inches)
 ):
-    "Accuracy of each front end with its interval and the single results, beside its cost"
+    "Accuracy of each front end with its interval and the single results, beside its cost (on a logarithmic scale)"
     import matplotlib.pyplot as plt
     s = summarise_frontends(df)[::-1]
     fig, (a, b) = plt.subplots(1, 2, figsize=figsize, sharey=True, width_ratios=(2, 1), layout='constrained')
     a.errorbar(s.accuracy, range(len(s)), xerr=s['+-'].fillna(0), fmt='o', capsize=3)
     for i, name in enumerate(s.index): a.plot(df.accuracy[df.frontend == name], [i]*int((df.frontend == name).sum()), '|', color='C1', zorder=0)
     a.set(yticks=range(len(s)), yticklabels=s.index, xlabel='accuracy, 95 % interval')
-    b.barh(range(len(s)), s.front_ms)
+    b.plot(s.front_ms, range(len(s)), 'o')
     b.set(xscale='log', xlabel='cost (ms per clip)')
     return fig

@@ -129,15 +129,16 @@ def new_folder(
     res.mkdir(parents=True)
     return res
 
-# %% ../nbs/40_demo.ipynb #6eb97122
+# %% ../nbs/40_demo.ipynb #8e74b40e
 def run(
     data:str=None,  # Folder of recordings; calls of eight animals are made if `None`
     label:str=None, # Regular expression for the class in the file name; the name of the folder if `None`
     out:str='demo_out', # Folder for the results
-    epochs:int=20, # Times to go through the recordings
-    seed:int=0 # The same seed gives the same result
+    epochs:int=20,  # Times to go through the recordings
+    seed:int=0      # The same seed gives the same result
 )->Path:            # The folder that the results are in
     "Train on a folder of recordings, write learner and pictures, load the learner again and ask it"
+    if epochs < 1: raise ValueError(f'epochs must be at least 1, got {epochs}')
     made = new_folder(out) if data is None else None
     files, labels = find_recordings(coo_calls(made/'coo_calls') if data is None else data, label)
     sr, duration = check_recordings(files)

@@ -108,16 +108,15 @@ def round_to_step(
     u = c/torch.where(step > 0, step, 1)
     return torch.where(step > 0, step*(u+(u.round()-u).detach()), c)
 
-# %% ../nbs/30_pyramid.ipynb #9b8b2431
+# %% ../nbs/30_pyramid.ipynb #f581c9fb
 def entropy_bits(
     levels:list # Whole numbers: each (batch, channels, ...)
 )->Tensor:      # (batch,) float32 bits
     "Zero-order entropy of a batch of pyramids, an estimate of its size, as each picture's share"
     total = 0
     for k in (k for level in levels for k in level.unbind(1)):
-        which = k.flatten(1).long()
-        which = which-which.min()
-        n = which.flatten().bincount()
+        if k.is_floating_point() and (k != k.round()).any(): raise ValueError('entropy_bits is of whole numbers, as PyramidCodec.encode gives them')
+        _, which, n = k.flatten(1).unique(return_inverse=True, return_counts=True)
         total = total+(math.log2(which.numel())-n.double().log2())[which].sum(1)
     return total.float()
 
@@ -153,7 +152,7 @@ def _ycc(x:Tensor): # (3, 3) RGB to luma, Cb, Cr (T.871), of the type and device
 def _mix_colours(m:Tensor, x:Tensor): # (3, 3) by (batch, 3, height, width)
     return torch.einsum('ij,bjhw->bihw', m, x)
 
-# %% ../nbs/30_pyramid.ipynb #cbbd556d
+# %% ../nbs/30_pyramid.ipynb #298d5962
 class PyramidCodec(nn.Module):
     "Pictures as they come back from a rounded pyramid, with straight-through gradients to pictures and steps"
     def __init__(self,
@@ -201,12 +200,12 @@ class PyramidCodec(nn.Module):
 
     def encode(self,
         x:Tensor # (batch, 1 or 3, height, width) uint8, or floating point in [0,1]
-    )->list:     # Whole numbers int16, as from `laplacian_pyramid` or `wavelet_pyramid`
+    )->list:     # Whole numbers int32, as from `laplacian_pyramid` or `wavelet_pyramid`
         "What would be stored"
         if not (self.log_step > -math.inf).all(): raise ValueError(f'a step of 0 rounds nothing, so there are no whole numbers to store; steps: {self.steps().tolist()}')
         with torch.no_grad(), _float32(x.device):
             bands = self.bands(_floats(_batch(x, '4:4:4')))
-            return [(c/s).round().to(torch.int16) for c, s in zip(bands, self.band_steps(bands))]
+            return [(c/s).round().to(torch.int32) for c, s in zip(bands, self.band_steps(bands))]
     def decode(self,
         levels:list, # From `encode`
         size:tuple   # (height, width)
@@ -407,13 +406,14 @@ class _MeasurePyramid(_Measure):
         return self.layer.decode(levels, x.shape[-2:])
     def sizes(self): return entropy_bits([torch.cat(o) for o in zip(*self.found)]).cpu().double()/8
 
-# %% ../nbs/30_pyramid.ipynb #b824f4a9
+# %% ../nbs/30_pyramid.ipynb #317fe3bc
 def measure_pyramid(
     learn:Learner,      # Trained
     codec:PyramidCodec, # With positive steps
     items=None          # Labelled items to measure on; the validation set if `None`
 )->pd.DataFrame:        # A row per image: `loss`, each metric of the learner, `bytes` (an estimate: zero-order entropy, with the frequencies of all images)
     "Loss, metrics and estimated size of each image"
+    if not isinstance(codec, PyramidCodec): raise TypeError(f'codec must be a PyramidCodec, got {type(codec).__name__}')
     dl = learn.dls.valid if items is None else learn.dls.test_dl(items, with_labels=True)
     measure = _MeasurePyramid(codec, learn.metrics)
     with _without_jpeg(learn), learn.no_bar(), learn.no_logging(): learn.validate(dl=dl, cbs=[measure])

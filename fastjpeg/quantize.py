@@ -205,7 +205,7 @@ class QuantJpegLayer(nn.Module):
 def _quantize_output(module, args, out): # a forward hook
     return module.output_quantizer(out)
 
-# %% ../nbs/31_quantize.ipynb #e0b067da
+# %% ../nbs/31_quantize.ipynb #94803dfa
 class Quantize(Callback):
     "Quantise weights and outputs of chosen layers of a `Learner`, or the JPEG coefficients of its pictures"
     order = MixedPrecision.order+2
@@ -219,6 +219,8 @@ class Quantize(Callback):
         for name, o in (('weights', weights), ('activations', activations), ('coefs', coefs)):
             if o is not None and not isinstance(o, nn.Module): raise TypeError(f'{name} must be a quantiser such as FixedPoint(8), got {o!r}')
         if weights is None and activations is None and coefs is None: raise ValueError('nothing to quantise: give weights, activations or coefs')
+        layers = tuple(layers) if isinstance(layers, list) else layers
+        if not (callable(layers) or (isinstance(layers, tuple) and all(isinstance(o, type) for o in layers))): raise TypeError(f'layers are types of modules, or a function (name, module) -> bool, got {layers!r}')
         store_attr('weights,activations,layers,lr')
         self.jpeg = coefs if coefs is None or isinstance(coefs, QuantJpegLayer) else QuantJpegLayer(coefs)
         self.of_weights, self.of_activations, self._placed, self.opt_q = {}, {}, [], None     # quantisers by name of layer; where they are
@@ -232,8 +234,8 @@ class Quantize(Callback):
     def before_fit(self):
         self._take_down()                                           # of a run that was interrupted
         for name, m in self._chosen():
-            device = next(m.parameters()).device
-            if self.weights is not None:
+            device = self.dls.device
+            if self.weights is not None and isinstance(getattr(m, 'weight', None), Tensor):         # an activation has none
                 if name not in self.of_weights: self.of_weights[name] = deepcopy(self.weights)
                 parametrize.register_parametrization(m, 'weight', self.of_weights[name].to(device).train(m.training), unsafe=True)
             if self.activations is not None:

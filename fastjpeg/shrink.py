@@ -64,20 +64,22 @@ def picture_learner(
     dls = block.dataloaders(table, bs=max(2, min(32, len(files)//8)), num_workers=0)
     return Learner(dls, small_cnn(3, dls.c, (16, 32, 64, 96)), loss_func=CrossEntropyLossFlat(), metrics=accuracy)
 
-# %% ../nbs/41_shrink.ipynb #9f7d4b65
+# %% ../nbs/41_shrink.ipynb #b216b443
 def learn_tables(
     data:str,            # Folder of pictures
     label:str=None,      # Regular expression for the class in the file name; the name of the folder if `None`
     out:str='qtables_out', # Folder for the results
     weight:float=.1,     # How much loss a bit per pixel is worth; more for smaller files
     size:int=128,        # Pixels of the crops to learn from
-    epochs:int=10, # Times to go through the pictures, without and again with tables
-    seed:int=0 # The same seed gives the same result
+    epochs:int=10,       # Times to go through the pictures, without and again with tables
+    seed:int=0           # The same seed gives the same result
 )->Path:                 # The folder that the results are in
     "Train a small network on pictures as they are, then with tables that learn; write the tables"
     files, labels = find_pictures(data, label)
     if size < 16: raise ValueError(f'size must be at least 16 pixels, got {size}')
-    if not weight > 0: raise ValueError(f'weight must be positive, got {weight}')
+    if not 0 < weight < float('inf'): raise ValueError(f'weight must be positive, got {weight}')
+    if epochs < 1: raise ValueError(f'epochs must be at least 1, got {epochs}')
+    out = new_folder(out)               # before hours of work: one that cannot be written to
     learn = picture_learner(files, labels, size, seed)
     print(f'{len(files)} pictures of {len(set(labels))} classes, crops of {size} pixels', flush=True)
     learn.fit_one_cycle(epochs, 5e-3)
@@ -85,7 +87,7 @@ def learn_tables(
     tables = LearnQTables(QTables.standard(50), rate_weight=weight)
     learn.fit_one_cycle(epochs, 2e-3, cbs=tables)
     after, held = learn.recorder.values[-1][2], len(learn.dls.valid_ds)
-    (out := new_folder(out)).joinpath('qtables.txt').write_text(tables.qtables.to_text())
+    (out/'qtables.txt').write_text(tables.qtables.to_text())
     print(f'accuracy on {held} pictures held out: {before:.1%} as they are, {after:.1%} with these tables; {tables.rate():.1f} times smaller than pixels')
     print(f'written to {out}: qtables.txt')
     return out
@@ -112,7 +114,7 @@ def main_qtables(
     "Learn JPEG quantisation tables from a folder of labelled pictures"
     _tell('fastjpeg_qtables', learn_tables, folder, label, out, weight, size, epochs, seed)
 
-# %% ../nbs/41_shrink.ipynb #38dbdb59
+# %% ../nbs/41_shrink.ipynb #a6a8fa9a
 def shrink(
     folder:str,             # Folder of pictures; nothing in it is changed
     dest:str,               # Folder for the new files
@@ -123,6 +125,7 @@ def shrink(
     "Re-encode a folder and tell what it saved"
     if qtables is not None:
         try: qtables = QTables.from_text(Path(qtables).read_text())
+        except UnicodeDecodeError: raise ValueError(f'{qtables}: no text of tables, as fastjpeg_qtables writes') from None
         except ValueError as e: raise ValueError(f'{qtables}: {e}') from None
     report = reencode(folder, dest, quality, qtables, subsampling)
     for o in report[report.status == 'skipped'].itertuples(): print(f'skipped: {o.file}: {o.reason}')

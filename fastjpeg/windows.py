@@ -114,7 +114,7 @@ class _Take(Callback):
     def __init__(self, take): self.take = take
     def after_batch(self): self.take(getcallable(self.loss_func, 'activation')(self.learn.to_detach(self.pred)).float())
 
-# %% ../nbs/02_windows.ipynb #ffe24b2e
+# %% ../nbs/02_windows.ipynb #91cff3c8
 def predict_stream(
     learn:Learner,      # With a loss that knows its activation, such as `CrossEntropyLossFlat`; else predictions are what the network gives
     items,              # Iterable of items as `learn.predict` takes them
@@ -124,6 +124,7 @@ def predict_stream(
     progress:bool=True  # Show the learner's progress bar?
 ):
     "What a learner says of a stream of items, in constant memory"
+    if bs < 1: raise ValueError(f'a batch holds at least one item, got bs={bs}')
     with learn.no_bar() if not progress else learn.no_logging(), learn.validation_context(cbs=[_Take(take)]):
         learn._do_epoch_validate(dl=_Stream(learn, items, n, bs))
 

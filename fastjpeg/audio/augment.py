@@ -10,7 +10,7 @@ __all__ = ['Augment', 'AugmentAudio', 'AugmentSpec', 'Gain', 'Polarity', 'mix_at
            'change_speed', 'Speed', 'time_stretch', 'pitch_shift', 'TimeStretch', 'PitchShift', 'bandpass', 'Bandpass',
            'Audiomentations', 'MaskTime', 'MaskFreq', 'WarpTime', 'CutMixTime']
 
-# %% ../../nbs/13_audio.augment.ipynb #ce2ef7a0
+# %% ../../nbs/13_audio.augment.ipynb #e1bce5d4
 import math
 from numbers import Real
 from pathlib import Path
@@ -24,7 +24,7 @@ from fasttransform import DisplayedTransform
 from torch import Tensor
 
 from .core import LoadAudio, TensorAudio, TensorSignal
-from .spectrogram import TensorSpec, stft
+from .spectrogram import TensorSpec, _no_spectrogram, _no_waveform, stft
 
 # %% ../../nbs/13_audio.augment.ipynb #1c5ededb
 def _within(
@@ -43,7 +43,7 @@ def _per_item(
     "A number per item, in the shape that multiplies with the batch"
     return values.reshape(-1, *[1]*(like.ndim-1))
 
-# %% ../../nbs/13_audio.augment.ipynb #9afc5ae9
+# %% ../../nbs/13_audio.augment.ipynb #d4b1d149
 class Augment(DisplayedTransform):
     "What augmentations have in common: in training only (`split_idx=0`), and drawn for each item of a batch by itself. Derive from `AugmentAudio` or `AugmentSpec`"
     split_idx = 0
@@ -51,7 +51,7 @@ class Augment(DisplayedTransform):
         p:float=.5 # Share of the items that are changed
     ):
         super().__init__()
-        if not 0 <= p <= 1: raise ValueError(f'p is a share between 0 and 1, got {p}')
+        if not (isinstance(p, Real) and 0 <= p <= 1): raise ValueError(f'p is a share between 0 and 1, got {p!r}')
         self.p = p
 
     def change(self,
@@ -76,27 +76,27 @@ class Augment(DisplayedTransform):
         res.set_meta(x, as_copy=True)
         return res
 
-# %% ../../nbs/13_audio.augment.ipynb #ae65b6aa
+# %% ../../nbs/13_audio.augment.ipynb #45277d86
 class AugmentAudio(Augment):
     "An `Augment` of waveforms: `change` gets (batch, channels, samples). `TypeError` for a spectrogram"
     def encodes(self, x:TensorAudio)->TensorAudio: return self._augment(x, 2)
-    def encodes(self, x:TensorSpec): raise TypeError(f'{type(self).__name__} changes waveforms and was given a spectrogram: it belongs before the transform that makes one')
+    def encodes(self, x:TensorSpec): _no_spectrogram(self)
 
-# %% ../../nbs/13_audio.augment.ipynb #92f5878c
+# %% ../../nbs/13_audio.augment.ipynb #4cb20eee
 class AugmentSpec(Augment):
     "An `Augment` of spectrograms: `change` gets (batch, channels, frequencies, frames). `TypeError` for a waveform"
     def encodes(self, x:TensorSpec)->TensorSpec: return self._augment(x, 3)
-    def encodes(self, x:TensorAudio): raise TypeError(f'{type(self).__name__} changes spectrograms and was given a waveform: it belongs after the transform that makes one of it')
+    def encodes(self, x:TensorAudio): _no_waveform(self)
 
-# %% ../../nbs/13_audio.augment.ipynb #73da7229
+# %% ../../nbs/13_audio.augment.ipynb #3163bff5
 def _range(
     name,        # For the message
     value,       # A number, or (least, greatest)
     above=-math.inf # What the least must be greater than
 ):
     lo, hi = value if isinstance(value, (tuple, list)) and len(value) == 2 else (value, value)
-    if not (isinstance(lo, Real) and isinstance(hi, Real) and above < lo <= hi):
-        raise ValueError(f'{name} is a number or a range (least, greatest)' + f', above {above}'*(above > -math.inf) + f'; got {value}')
+    if not (isinstance(lo, Real) and isinstance(hi, Real) and above < lo <= hi < math.inf):
+        raise ValueError(f'{name} is a number or a range (least, greatest)' + f', above {above}'*(above > -math.inf) + f'; got {value!r}')
     return float(lo), float(hi)
 
 # %% ../../nbs/13_audio.augment.ipynb #1d8e91dc
@@ -168,14 +168,14 @@ def _hash(z):
     z ^= (z >> 16) & 0xFFFF
     return z
 
-# %% ../../nbs/13_audio.augment.ipynb #41068a0e
+# %% ../../nbs/13_audio.augment.ipynb #1eff893b
 def white_noise(
-    seed:Tensor,   # (batch) int32
+    seed:Tensor,    # (batch) integers
     n_channels:int, # Channels
-    n:int          # Samples
+    n:int           # Samples
 )->Tensor:         # (batch, n_channels, n) float32
     "Normal noise of standard deviation 1 that is a function of `seed`, on any device (Box and Muller 1958)"
-    half = -(-n_channels*n//2)
+    seed, half = seed.to(torch.int32), -(-n_channels*n//2)
     place = torch.arange(2*half, dtype=torch.int32, device=seed.device)*(0x9E3779B9-2**32)
     z = _hash(place ^ _hash(seed.clone())[:, None]).float().mul_(2**-32)                    # evenly in [-1/2,1/2]
     radius = z[:, :half].add_(.5).clamp_(min=2**-32).log_().mul_(-2).clamp_(min=0).sqrt_()
@@ -351,7 +351,7 @@ class Cutout(AugmentAudio):
         t = torch.arange(x.shape[-1], device=x.device)
         return x.masked_fill(((t >= start.round()[:, None]) & (t < stop.round()[:, None]))[:, None], 0)
 
-# %% ../../nbs/13_audio.augment.ipynb #652d6ee8
+# %% ../../nbs/13_audio.augment.ipynb #8e44ca0a
 class RandomSegment(RandTransform):
     "A piece of each waveform of an item or a batch, anywhere in training, else the middle; what is shorter is filled with silence at its end"
     split_idx, order = None, 0
@@ -373,6 +373,8 @@ class RandomSegment(RandTransform):
         i = start[:, None]+torch.arange(m, device=x.device)
         lengths = None if x.lengths is None else n.clamp(max=m)
         return TensorAudio(_take(batch, i, i < n[:, None]).view(*x.shape[:-1], m), sr=x.sr, lengths=lengths)
+
+    def encodes(self, x:TensorSpec): _no_spectrogram(self)
 
 # %% ../../nbs/13_audio.augment.ipynb #a5881236
 def _interpolate(
@@ -495,7 +497,7 @@ def bandpass(
     if high is not None: loss = loss*(2*order*(f-high.log2()[:, None])).exp2().add(1)
     return torch.fft.irfft(torch.fft.rfft(x, size)*loss.rsqrt().view(-1, 1, len(f)), size)[..., :x.shape[-1]]
 
-# %% ../../nbs/13_audio.augment.ipynb #03e29ca5
+# %% ../../nbs/13_audio.augment.ipynb #548461d7
 class Bandpass(AugmentAudio):
     "A high-pass (`low` only), a low-pass (`high` only) or a band-pass (both), with corners drawn evenly on a logarithmic scale"
     def __init__(self,
@@ -509,6 +511,7 @@ class Bandpass(AugmentAudio):
         if not filter_order >= 1: raise ValueError(f'filter_order is at least 1, got {filter_order}')
         self.low, self.high, self.filter_order = low, high, filter_order     # `order` is the place of a transform in a pipeline
         self._low, self._high = (None if v is None else _range(k, v, above=0) for k, v in (('low', low), ('high', high)))
+        if self._low and self._high and not self._low[0] < self._high[1]: raise ValueError(f'a band lies between low and high, got low={low}, high={high} (Hz)')
 
     def change(self, x, n, of):
         low, high = (None if o is None else _draw(o, n, log=True).to(x.dtype) for o in (self._low, self._high))

@@ -9,13 +9,14 @@ __all__ = ['audio_extensions', 'MAX_SAMPLES', 'AudioError', 'get_audio_files', '
            'TensorAudio', 'audio_info', 'verify_audio', 'crop_or_pad', 'Segment', 'LoadAudio', 'pad_batch',
            'AudioBlock', 'show_batch', 'show_results', 'plot_top_losses', 'encodes', 'decodes', 'setups']
 
-# %% ../../nbs/10_audio.core.ipynb #6e1be9bc
+# %% ../../nbs/10_audio.core.ipynb #f9354c07
 import io
 import os
 import random
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from operator import index
 from pathlib import Path
 
@@ -44,13 +45,14 @@ class AudioError(ValueError):
 # %% ../../nbs/10_audio.core.ipynb #4193c491
 audio_extensions = {'.wav', '.flac', '.ogg', '.oga', '.opus', '.mp3', '.aif', '.aiff', '.aifc', '.au', '.snd', '.caf', '.w64', '.rf64'}
 
-# %% ../../nbs/10_audio.core.ipynb #f94289e3
+# %% ../../nbs/10_audio.core.ipynb #a3ab31e3
 def get_audio_files(
     path:str|Path,     # Folder to look in
     recurse:bool=True, # Look in its sub-folders too?
     folders=None       # Only in these sub-folders of `path`
 )->L:                  # Paths, sorted
     "Audio files in `path`, by extension; hidden files, such as the side files of macOS, are left out, and a folder that links lead to a second time is not entered again"
+    if not os.path.isdir(path): raise FileNotFoundError(f'no such folder: {path}')
     extensions, seen, res = {o.lower() for o in audio_extensions}, {os.path.realpath(path)}, []
     for folder, subs, files in os.walk(path, followlinks=True):
         chosen = folders if folder == str(path) and folders else None
@@ -168,7 +170,12 @@ class TensorSignal(TensorBase):
 
     def __iter__(self): return (self[i] for i in range(len(self)))
 
-# %% ../../nbs/10_audio.core.ipynb #29ae4f76
+# %% ../../nbs/10_audio.core.ipynb #982eac0e
+def _rate(sr, why=''): # as an int
+    if not isinstance(sr, Real) or not sr >= 1 or sr % 1: raise ValueError(f'{why}a sample rate is a whole number of Hz, got sr={sr!r}')
+    return int(sr)
+
+# %% ../../nbs/10_audio.core.ipynb #6334e616
 class TensorAudio(TensorSignal):
     "A waveform, (channels, samples) or (batch, channels, samples), float32 with full scale [-1,1], and its sample rate `sr` in Hz"
     def __new__(cls,
@@ -176,16 +183,15 @@ class TensorAudio(TensorSignal):
         sr:int=None,         # Sample rate (Hz); that of `x` if it is a `TensorAudio`
         **kwargs
     ):
-        sr = getattr(x, 'sr', None) if sr is None else sr
-        if sr is None or sr <= 0: raise ValueError(f'a waveform needs its sample rate in Hz: TensorAudio(x, sr=...), got sr={sr}')
+        sr = _rate(getattr(x, 'sr', None) if sr is None else sr, 'a waveform needs its sample rate, TensorAudio(x, sr=...): ')
         x = torch.as_tensor(x)
         if not x.is_floating_point(): raise TypeError(f'samples are floating-point numbers in [-1,1], got {x.dtype}; divide integers by their full scale')
-        return super().__new__(cls, x[None].float() if x.ndim == 1 else x.float(), sr=int(sr), **kwargs)
+        return super().__new__(cls, x[None].float() if x.ndim == 1 else x.float(), sr=sr, **kwargs)
 
     @property
     def duration(self): return self.shape[-1]/self.sr
 
-# %% ../../nbs/10_audio.core.ipynb #9a46c9d9
+# %% ../../nbs/10_audio.core.ipynb #9023b303
 @patch(cls_method=True)
 def create(cls:TensorAudio,
     fn:str|Path|bytes|np.ndarray|Tensor, # A file's path, the bytes of a file, or samples: (samples,) or (channels, samples) in [-1,1]
@@ -199,7 +205,7 @@ def create(cls:TensorAudio,
     def window(frames, rate):
         start, stop = round(offset*rate), frames if duration is None else round((offset+duration)*rate)
         if not 0 <= start <= stop or (frames and start >= frames):
-            raise AudioError(f'{_name(fn)}: {frames/rate:.3f} s long, offset={offset} s and duration={duration} s do not lie in it')
+            raise AudioError(f'{_name(fn)}: {frames/rate:.3f} s long, what was asked for ({offset} s to {"its end" if duration is None else f"{offset+duration} s"}) does not lie in it')
         return start, min(stop, frames)
     x, rate = read_audio(fn, window)
     return cls(torch.from_numpy(x), sr=rate)
@@ -229,7 +235,7 @@ def hear(self:TensorAudio):
     from IPython.display import Audio
     return Audio(self.detach().float().clamp(-1, 1).cpu().numpy(), rate=self.sr, normalize=False)
 
-# %% ../../nbs/10_audio.core.ipynb #5b679059
+# %% ../../nbs/10_audio.core.ipynb #2156d817
 @patch
 def save(self:TensorAudio,
     path:str|Path,     # File to write; its extension tells the format: wav, flac, ogg, mp3, ...
@@ -237,6 +243,7 @@ def save(self:TensorAudio,
 )->Path:               # `path`
     "Write a file; integer formats clip at full scale"
     if self.ndim != 2: raise ValueError(f'one recording of shape (channels, samples) can be saved, got {tuple(self.shape)}')
+    _check('the waveform', '', self.numel()-int(self.isfinite().sum()), self.numel())
     path = Path(path)
     part = path.with_name(f'{path.stem}.part{path.suffix}')       # what is there already is not lost where the disk is full
     try:
@@ -327,7 +334,7 @@ def crop_or_pad(
     res[..., start:start+x.shape[-1]] = x
     return res
 
-# %% ../../nbs/10_audio.core.ipynb #e0499ce6
+# %% ../../nbs/10_audio.core.ipynb #311d0b14
 @dataclass(frozen=True)
 class Segment:
     "A part of a recording, an item like a path is. `get_x=Segment.from_row` reads it from a table with the columns file, start and end"
@@ -344,11 +351,12 @@ class Segment:
     )->tuple:   # First frame, and the one after the last; `AudioError` if they do not lie in the file
         "Where it is in its file"
         start, stop = round(self.start*sr), round(self.end*sr)
+        if not self.start < self.end: raise AudioError(f'{self.file}: the segment from {self.start} s to {self.end} s does not end after it begins')
         if not 0 <= start < stop or start >= n or stop > n+sr//10:     # written by people, to two digits
             raise AudioError(f'{self.file}: {n/sr:.3f} s long, the segment from {self.start} s to {self.end} s does not lie in it')
         return start, min(stop, n)
 
-# %% ../../nbs/10_audio.core.ipynb #425a4358
+# %% ../../nbs/10_audio.core.ipynb #74c995f0
 class LoadAudio(RandTransform):
     "A file, a `Segment` of one, or a `TensorAudio`, as a waveform of one sample rate and length. In training the crop lies anywhere; else, and in `predict`, it is the centre. Reads only what it needs"
     split_idx, order = None, 0
@@ -359,11 +367,11 @@ class LoadAudio(RandTransform):
         mono:bool=True,         # Mix channels down to one?
         pad_mode:str='constant' # What fills a short recording: 'constant' (zeros), 'reflect' or 'wrap' (repetition)
     ):
-        if not sr > 0: raise ValueError(f'sr is a sample rate in Hz, got {sr}')
-        if duration is not None and not duration*sr >= 1: raise ValueError(f'duration is in seconds, at least one sample long; got {duration}')
+        sr = _rate(sr)
+        if duration is not None and not (isinstance(duration, Real) and duration*sr >= 1): raise ValueError(f'duration is in seconds, at least one sample long; got {duration!r}')
         if pad_mode not in ('constant', 'reflect', 'wrap'): raise ValueError(f"pad_mode is 'constant', 'reflect' or 'wrap', got {pad_mode!r}")
         super().__init__()
-        self.sr, self.duration, self.mono, self.pad_mode = int(sr), duration, mono, pad_mode
+        self.sr, self.duration, self.mono, self.pad_mode = sr, duration, mono, pad_mode
         self.position = .5
 
     def before_call(self, b, split_idx): self.position = random.random() if split_idx == 0 else .5
@@ -387,6 +395,10 @@ class LoadAudio(RandTransform):
         return self._fit(wave, sr)
 
     def encodes(self, x:Segment): return self._fit(*read_audio(x.file, lambda frames, sr: self._window(frames, sr, x)))
+
+    def encodes(self, x:np.ndarray|Tensor): # among labels there are tensors, of classes of their own
+        if type(x) in (np.ndarray, Tensor): raise TypeError(f'a recording is a path, the bytes of a file, a Segment or a TensorAudio, got {type(x).__name__}; samples become one by TensorAudio(x, sr=...)')
+        return x
 
     def encodes(self, x:TensorAudio):
         if x.ndim != 2 or not x.numel(): raise AudioError(f'a recording has the shape (channels, samples), got {tuple(x.shape)}')

@@ -211,7 +211,7 @@ def show(self:DiffRes,
     for ax in axs[:3]: ax.set_xlabel('')
     return axs
 
-# %% ../../nbs/16_audio.diffres.ipynb #3364867c
+# %% ../../nbs/16_audio.diffres.ipynb #b51f3f90
 class DiffResCallback(Callback):
     "Adds the guide loss of the `DiffRes` in the model, which keeps importance away from empty frames"
     def __init__(self,
@@ -220,6 +220,8 @@ class DiffResCallback(Callback):
 
     def before_fit(self):
         self.modules = [m for m in self.model.modules() if isinstance(m, DiffRes)]
+
+    def before_train(self):         # not in before_fit: an error there leaves fastai's learner locked
         if not self.modules: raise ValueError('there is no DiffRes in this model for DiffResCallback to guide')
 
     def after_loss(self):

@@ -7,7 +7,7 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.features.html.md"""
 # %% auto #0
 __all__ = ['extract_features', 'read_features']
 
-# %% ../../nbs/19_audio.features.ipynb #5319c7b4
+# %% ../../nbs/19_audio.features.ipynb #c0f36ac3
 import json
 import multiprocessing
 import os
@@ -17,11 +17,13 @@ from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from zipfile import BadZipFile
 
 import cloudpickle
 import numpy as np
 import pandas as pd
 import torch
+from fastcore.foundation import L
 from fastprogress.fastprogress import progress_bar
 from torch import Tensor
 
@@ -106,7 +108,7 @@ def _first(files, load, transform):
         except Exception as e: last = e
     raise ValueError(f'none of the first {min(100, len(files))} recordings could be used; the last one: {type(last).__name__}: {last}') from last
 
-# %% ../../nbs/19_audio.features.ipynb #3cb490a1
+# %% ../../nbs/19_audio.features.ipynb #84023eab
 def _check_settings(dest, settings, files, load, transform):
     "`ValueError` if `dest` holds features that were made in another way"
     settings = {**settings, 'transform': _told(transform)}
@@ -115,7 +117,9 @@ def _check_settings(dest, settings, files, load, transform):
         x, y = _first(files, load, transform)
         _write(file, lambda f: np.savez(f, settings=json.dumps(settings), sr=x.sr, wave=x.numpy(), features=y))
         return
-    with np.load(file) as d: old, x, want = json.loads(str(d['settings'])), TensorAudio(d['wave'], sr=int(d['sr'])), d['features']
+    try:
+        with np.load(file) as d: old, x, want = json.loads(str(d['settings'])), TensorAudio(d['wave'], sr=int(d['sr'])), d['features']
+    except (ValueError, KeyError, BadZipFile) as e: raise ValueError(f'{file}: damaged ({e}); take another folder, or delete this one') from None
     changes = [f'{k} was {old.get(k)!r} and is {v!r}' for k, v in settings.items() if old.get(k) != v]
     if not changes:
         got = _features(transform, x)
@@ -161,7 +165,7 @@ def _run(
     finally:
         for o in running: o.cancel()
 
-# %% ../../nbs/19_audio.features.ipynb #d86569d1
+# %% ../../nbs/19_audio.features.ipynb #c37c7771
 def extract_features(
     files,                    # Paths of recordings; each is taken once
     transform,                # Makes of a batch (1, channels, samples) of a `TensorAudio` a tensor (1, ...): a transform of this package, a `Pipeline`, a module, a function
@@ -178,7 +182,7 @@ def extract_features(
     "Features of many recordings into Parquet files; killed and run again, it goes on where it was. `ValueError` if `dest` was made with other settings"
     pa, dest, load = _parquet(), Path(dest).absolute(), LoadAudio(sr, duration, mono, pad_mode)
     if chunk < 1: raise ValueError(f'a part holds at least one recording, got chunk={chunk}')
-    files = {os.fspath(f): None for f in files}
+    files = {os.fspath(f): None for f in L(files)}
     files = {f: _key(f) for f in files}
     folder = dest/'parts'
     folder.mkdir(parents=True, exist_ok=True)
@@ -204,7 +208,7 @@ def extract_features(
     _write(dest/'manifest.parquet', lambda f: pa.parquet.write_table(pa.Table.from_pandas(manifest, preserve_index=False), f))
     return manifest
 
-# %% ../../nbs/19_audio.features.ipynb #83d032c5
+# %% ../../nbs/19_audio.features.ipynb #6164951d
 def read_features(
     dest:str|Path,  # Folder that `extract_features` filled
     files=None      # Read these only, in this order; all that are 'ok' if `None`
@@ -215,7 +219,7 @@ def read_features(
     manifest = _read(dest/'manifest.parquet', None).to_pandas().set_index('file')
     if files is None: chosen = manifest[manifest.status == 'ok']
     else:
-        chosen = manifest.reindex([_text(os.fspath(f)) for f in files])
+        chosen = manifest.reindex([_text(os.fspath(f)) for f in L(files)])
         lacks = chosen[chosen.status != 'ok']
         if len(lacks): raise ValueError(f'{len(lacks)} of {len(chosen)} files have no features in {dest}, the first: {lacks.index[0]} ({lacks.error.fillna("not in the manifest").iloc[0]})')
     features = np.empty(len(chosen), dtype=object)

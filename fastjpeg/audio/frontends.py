@@ -190,7 +190,7 @@ def _resume(csv, task):
         if k not in df or (df[k] != v).any(): raise ValueError(f'{csv} holds results for {k}={df[k].tolist()[0] if k in df else "?"}, and this comparison has {k}={v}: give it another file')
     return df.to_dict('records')
 
-# %% ../../nbs/14_audio.frontends.ipynb #e3a2e8d1
+# %% ../../nbs/14_audio.frontends.ipynb #943b5418
 def compare_frontends(
     files,                # Paths of recordings
     labels,               # Their labels
@@ -211,6 +211,9 @@ def compare_frontends(
     "Train one small network per front end, all on the same splits"
     files, labels, seeds = L(files), L(labels), L(range(seeds) if isinstance(seeds, int) else seeds)
     if not len(files) == len(labels) == len(files if groups is None else L(groups)): raise ValueError(f'each recording needs a label, and a group if groups are given; got {len(files)} files, {len(labels)} labels' + ('' if groups is None else f', {len(L(groups))} groups'))
+    if not isinstance(frontends, dict) or not frontends: raise ValueError(f'frontends is a dict of name: front end, got {frontends!r}')
+    if not 0 < valid_pct < 1: raise ValueError(f'valid_pct is a share between 0 and 1, got {valid_pct}')
+    if csv is not None and not Path(csv).absolute().parent.is_dir(): raise FileNotFoundError(f'{csv}: its folder is not there')
     task = dict(files=len(files), budget=budget, sr=sr, duration=duration)
     rows = _resume(csv, task)
     todo = [(s, k) for s in seeds for k in frontends if not any(r['seed'] == s and r['frontend'] == k for r in rows)]

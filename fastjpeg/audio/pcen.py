@@ -7,7 +7,7 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.pcen.html.md"""
 # %% auto #0
 __all__ = ['recurrence', 'smoothing', 'pcen', 'Pcen', 'PcenLayer']
 
-# %% ../../nbs/12_audio.pcen.ipynb #268c128d
+# %% ../../nbs/12_audio.pcen.ipynb #6268bfce
 import math
 
 import numpy as np
@@ -15,7 +15,8 @@ import torch
 from fasttransform import DisplayedTransform
 from torch import Tensor, nn
 
-from .spectrogram import TensorSpec
+from .core import TensorAudio
+from .spectrogram import TensorSpec, _no_waveform
 
 # %% ../../nbs/12_audio.pcen.ipynb #fa98ac6d
 def recurrence(
@@ -97,7 +98,7 @@ def _check_unit(x): # a spectrogram that does not know its unit is let pass
     unit = getattr(x, 'unit', 'power')
     if unit not in ('magnitude', 'power'): raise ValueError(f'PCEN is made of magnitudes or powers, and the unit of these values is {unit!r}')
 
-# %% ../../nbs/12_audio.pcen.ipynb #7987e454
+# %% ../../nbs/12_audio.pcen.ipynb #8b1d225f
 class Pcen(DisplayedTransform):
     "Magnitude or power spectrogram to PCEN, item or batch. Several time constants make as many channels"
     def __init__(self,
@@ -113,6 +114,7 @@ class Pcen(DisplayedTransform):
         self.time_constant, self.gain, self.bias, self.power, self.eps, self.scale, self.state = time_constant, gain, bias, power, eps, scale, state
         if not scale > 0: raise ValueError(f'scale must be above 0, got {scale}')
 
+    def encodes(self, x:TensorAudio): _no_waveform(self)
     def encodes(self, x:TensorSpec)->TensorSpec:
         _check_unit(x)
         times = np.atleast_1d(self.time_constant)

@@ -8,7 +8,7 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.recordings.html.md"""
 __all__ = ['soundscape', 'predict_recording', 'hysteresis', 'events', 'match_events', 'show_timeline', 'to_raven', 'to_audacity',
            'segments_from_raven', 'predict_recordings']
 
-# %% ../../nbs/18_audio.recordings.ipynb #ab517be8
+# %% ../../nbs/18_audio.recordings.ipynb #ff1f87cc
 import array as arrays
 import csv
 import os
@@ -16,12 +16,14 @@ import re
 from hashlib import sha256
 from math import ceil
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
 import soxr
 import torch
 from fastai.learner import Learner
+from fastcore.foundation import L
 from fastprogress.fastprogress import progress_bar
 from scipy.optimize import linear_sum_assignment
 
@@ -30,7 +32,7 @@ from .core import AudioError, LoadAudio, TensorAudio, _check, _opened, _why_cut
 from .spectrogram import power_to_db, stft
 from ..windows import Overlap, predict_stream, stream_windows
 
-# %% ../../nbs/18_audio.recordings.ipynb #a4a6d476
+# %% ../../nbs/18_audio.recordings.ipynb #e47600b4
 def soundscape(
     path:str|Path,         # Audio file to write
     files,                 # Recordings of calls: each is heard once, in random order
@@ -42,10 +44,13 @@ def soundscape(
     seed:int=0             # The same seed gives the same recording
 )->pd.DataFrame:           # The truth, a row per call: file, start (s), end (s), class, snr (dB)
     "A recording of calls at random times in coloured noise"
-    rng, load = np.random.default_rng(seed), LoadAudio(sr)
+    rng, load, files = np.random.default_rng(seed), LoadAudio(sr), L(files)
+    if len(files) != len(labels): raise ValueError(f'{len(files)} recordings and {len(labels)} labels: each needs one')
     noise = .02*coloured_noise(torch.tensor([seed], dtype=torch.int32), torch.tensor([beta]), 1, round(duration*sr))[0]
     order = rng.permutation(len(files))
     calls = [load(files[i]) for i in order]
+    for i, o in zip(order, calls):
+        if not o.any(): raise AudioError(f'{files[i]}: silent throughout, so no level of noise has an snr to it')
     silence = noise.shape[1]-sum(o.shape[1] for o in calls)
     if silence < 0: raise ValueError(f'{len(files)} calls of {sum(o.duration for o in calls):.1f} s do not fit into {duration} s')
     starts = np.sort(rng.integers(0, silence+1, len(calls)))+np.cumsum([0]+[o.shape[1] for o in calls[:-1]])
@@ -73,7 +78,7 @@ def _samples(f, sr, mono):
 def _told(tfms): # what transforms say of themselves, the same in each process
     return ' '.join(re.sub(r' at 0x[0-9a-fA-F]+', '', repr(tfms)).split())
 
-# %% ../../nbs/18_audio.recordings.ipynb #eaa98f80
+# %% ../../nbs/18_audio.recordings.ipynb #95ce7646
 class _Detector:
     "A learner, the windows that it looks through, and how they are brought together"
     def __init__(self, learn, duration, hop, how, bs):
@@ -84,6 +89,7 @@ class _Detector:
         own = self.load.duration
         if own and duration not in (None, own): raise ValueError(f'the learner hears {own} s at a time, not {duration} s: leave `duration` out')
         duration = own or duration
+        if duration is not None and not duration > 0: raise ValueError(f'duration is the length of a window, above 0 s; got {duration}')
         if duration is None: raise ValueError("the learner takes recordings of any length: `duration` must say how much of a recording it shall hear at a time (s)")
         hop = duration/2 if hop is None else hop
         if not 0 < hop <= duration: raise ValueError(f'windows of {duration} s that come every hop={hop} s leave gaps or do not move: 0 < hop <= {duration} is needed')
@@ -168,7 +174,7 @@ def events(
     order = {f: i for i, f in enumerate(dict.fromkeys(o[0] for o in rows))}
     return pd.DataFrame(sorted(rows, key=lambda o: (order[o[0]], o[1], o[2])), columns=['file', 'start', 'end', 'class', 'probability'])
 
-# %% ../../nbs/18_audio.recordings.ipynb #f3dd2252
+# %% ../../nbs/18_audio.recordings.ipynb #fea8643c
 def match_events(
     found:pd.DataFrame, # file, start, end, class
     truth:pd.DataFrame, # The same columns
@@ -177,7 +183,7 @@ def match_events(
     "Pairs events with true ones of the same file and class, one to one, as many as can be"
     if not 0 < iou <= 1: raise ValueError(f'iou lies above 0 and up to 1, got {iou}')
     res = np.full(len(found), -1)
-    mine, theirs = (t.reset_index(drop=True).groupby(['file', 'class'], observed=True).indices for t in (found, truth))
+    mine, theirs = (t.reset_index(drop=True).astype({'file': str}).groupby(['file', 'class'], observed=True).indices for t in (found, truth))
     for key in mine.keys() & theirs.keys():
         i, j = mine[key], theirs[key]
         (a, b), (c, d) = (found[['start', 'end']].to_numpy()[i].T[:, :, None], truth[['start', 'end']].to_numpy()[j].T[:, None])
@@ -291,24 +297,29 @@ def to_audacity(
     _one_file(found)
     return _write(path, lambda f: f.write(''.join(f'{e["start"]:.6f}\t{e["end"]:.6f}\t{_plain(e["class"])}\n' for e in found.to_dict('records')).encode()))
 
-# %% ../../nbs/18_audio.recordings.ipynb #3322184c
+# %% ../../nbs/18_audio.recordings.ipynb #637a5c2d
 def segments_from_raven(
     path:str|Path,           # A selection table, as Raven saves it
     file:str|Path=None,      # The recording; the one that the table names in 'Begin Path' or 'Begin File' (then beside the table) if `None`
     label:str='Annotation'   # The column of the classes
 )->pd.DataFrame:             # file, start (s), end (s), class; a row per selection
     "Labelled segments, to be read by an `AudioBlock` with `get_x=Segment.from_row, get_y=ColReader('class')`"
-    t = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE)
+    try: t = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE)
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as e: raise ValueError(f'{path}: no selection table in UTF-8: {e}') from None
     source = None if file is not None else next((c for c in ('Begin Path', 'Begin File') if c in t), 'Begin Path')
     lacks = [c for c in ('Begin Time (s)', 'End Time (s)', label, *([source] if source else [])) if c not in t]
     if lacks: raise ValueError(f'{path}: no column {", ".join(map(repr, lacks))}; it has {", ".join(map(repr, t.columns))}')
     if 'Selection' in t: t = t.drop_duplicates('Selection')         # Raven writes a row for each view, waveform and spectrogram
-    start, end = (pd.to_numeric(t[c]) for c in ('Begin Time (s)', 'End Time (s)'))
-    shift = pd.to_numeric(t['File Offset (s)'])-start if 'File Offset (s)' in t and file is None else 0   # times count from the first of a sequence of files
+    def numbers(c):
+        n = pd.to_numeric(t[c], errors='coerce')
+        if n.isna().any(): raise ValueError(f'{path}: in the column {c!r} there is {t[c][n.isna()].iloc[0]!r}, a number of seconds is expected')
+        return n
+    start, end = map(numbers, ('Begin Time (s)', 'End Time (s)'))
+    shift = numbers('File Offset (s)')-start if 'File Offset (s)' in t and file is None else 0   # times count from the first of a sequence of files
     files = str(file) if file is not None else t[source] if source == 'Begin Path' else [str(Path(path).parent/o) for o in t[source]]
     return pd.DataFrame({'file': files, 'start': start+shift, 'end': end+shift, 'class': t[label]}).reset_index(drop=True)
 
-# %% ../../nbs/18_audio.recordings.ipynb #90129302
+# %% ../../nbs/18_audio.recordings.ipynb #ecf60cc8
 def predict_recordings(
     learn:Learner,       # As for `predict_recording`
     files,               # Recordings
@@ -324,7 +335,7 @@ def predict_recordings(
     mark = detector.mark()
     folder.mkdir(parents=True, exist_ok=True)
     tables, errors = [detector.table('', np.zeros(1), np.zeros((0, len(detector.vocab)), np.float32))], []
-    for file in progress_bar(list(files), display=progress):
+    for file in progress_bar(list(L(files)), display=progress):
         try:
             info = Path(file).stat()
             done = folder/f'{sha256(repr((str(Path(file).resolve()), info.st_size, info.st_mtime_ns, mark)).encode()).hexdigest()[:32]}.npz'
@@ -333,6 +344,8 @@ def predict_recordings(
             errors.append((str(file), str(e)))
             continue
         if res: _write(done, lambda f, res=res: np.savez(f, limits=res[0], probs=res[1]))
-        with np.load(done) as d: tables.append(detector.table(file, d['limits'], d['probs']))
+        try:
+            with np.load(done) as d: tables.append(detector.table(file, d['limits'], d['probs']))
+        except (ValueError, KeyError, OSError, BadZipFile) as e: raise ValueError(f'{done}: damaged ({e}); delete it, and {file} is heard again') from None
     tables = [t for t in tables if len(t)] or tables
     return pd.concat(tables, ignore_index=True), pd.DataFrame(errors, columns=['file', 'error'])

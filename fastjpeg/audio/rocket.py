@@ -7,13 +7,15 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.rocket.html.md"""
 # %% auto #0
 __all__ = ['znorm', 'MiniRocket', 'MultiRocket', 'Rocket', 'replace_unused', 'Hydra', 'RocketLearner', 'rocket_learner']
 
-# %% ../../nbs/15_audio.rocket.ipynb #95defb5d
+# %% ../../nbs/15_audio.rocket.ipynb #9b43cec8
 import hashlib
 import itertools
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -666,7 +668,7 @@ def _rocket_digest(rocket, dls):
     for v in (x, *rocket.state_dict().values()): h.update(v.detach().as_subclass(Tensor).cpu().contiguous().numpy().tobytes())
     return h.hexdigest()[:16]
 
-# %% ../../nbs/15_audio.rocket.ipynb #c41396cc
+# %% ../../nbs/15_audio.rocket.ipynb #5eae47b2
 class RocketLearner(Learner):
     "A `Learner` whose model is kernels, standardisation and a linear layer; fitting trains that on features made once. See `rocket_learner`"
     kept, cache = None, None
@@ -677,7 +679,9 @@ class RocketLearner(Learner):
         if self.kept is not None: return self.kept
         rocket, scale, _ = self.model
         file = Path(self.cache)/f'rocket_{_rocket_digest(rocket, self.dls)}.pt' if self.cache else None
-        if file and file.exists(): self.kept = torch.load(file)
+        if file and file.exists():
+            try: self.kept = torch.load(file)
+            except (EOFError, RuntimeError, UnpicklingError) as e: raise ValueError(f'{file}: damaged ({e}); delete it, and the features are made again') from None
         else:
             rocket.to(self.dls.device)
             def of(dl):
@@ -687,7 +691,12 @@ class RocketLearner(Learner):
             self.kept = of(self.dls.train), of(self.dls.valid)
             if file:
                 file.parent.mkdir(parents=True, exist_ok=True)
-                torch.save(self.kept, file)
+                try: torch.save(self.kept, part := file.with_suffix(f'.{os.getpid()}.part'))
+                except (OSError, RuntimeError):
+                    self.kept = None            # nothing is done by halves: their mean is not learned yet
+                    part.unlink(missing_ok=True)
+                    raise
+                os.replace(part, file)
         scale.learn(self.kept[0][0].to(scale.mean.device))
         return self.kept
 
@@ -725,7 +734,7 @@ class RocketLearner(Learner):
 
     def __getstate__(self): return {**super().__getstate__(), 'kept': None}
 
-# %% ../../nbs/15_audio.rocket.ipynb #f47e8819
+# %% ../../nbs/15_audio.rocket.ipynb #2911973a
 def rocket_learner(
     dls,             # DataLoaders of series (channels, samples) and targets, such as those of an `AudioBlock`
     rocket=None,     # A transform of this module; fitted here if it is not; `MultiRocket(10_000)` if `None`
@@ -740,6 +749,7 @@ def rocket_learner(
         for b in dls.train:
             items += list(b[0].cpu())
             if len(items) >= n_fit: break
+        if not items: raise ValueError(f'the training set has no full batch of {dls.train.bs} to fit on: use a smaller bs')
         n = torch.tensor([o.shape[-1] for o in items])
         rocket.fit(torch.stack([nn.functional.pad(o.as_subclass(Tensor), (0, int(n.max())-o.shape[-1])) for o in items]), n)
     model = nn.Sequential(rocket, _Standardize(rocket.n_features), nn.Linear(rocket.n_features, dls.c))

@@ -10,10 +10,11 @@ __all__ = ['TensorSpec', 'stft', 'power_to_db', 'ToDb', 'Stft', 'mel_filters', '
            'Cqt', 'chroma_filters', 'Chroma', 'mfcc', 'delta', 'Mfcc', 'Deltas', 'StackSpecs', 'NormalizeSpec',
            'to_unit_range', 'SpecToImage', 'encodes', 'decodes']
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #08856f04
+# %% ../../nbs/11_audio.spectrogram.ipynb #0cb2bfd7
 import math
 from functools import lru_cache
 from itertools import islice
+from numbers import Integral, Real
 
 import librosa
 import numpy as np
@@ -101,15 +102,16 @@ def _window(name, win_length, n_fft, device, dtype):
     w = librosa.filters.get_window(name, win_length, fftbins=True)
     return torch.as_tensor(librosa.util.pad_center(w, size=n_fft), dtype=dtype, device=device)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #a93d60e1
+# %% ../../nbs/11_audio.spectrogram.ipynb #363b0377
 def _frames_to(
     f,            # Function of the spectra (n, frequencies, frames), complex, that gives (n, rows, frames)
     x,            # (..., samples) floating-point
     n_fft, hop_length, win_length, window, center, pad_mode
 ):
     "`f` of the Fourier transform of the frames of `x`, piece by piece on a CPU"
-    if not 1 <= (win_length or n_fft) <= n_fft: raise ValueError(f'win_length={win_length} must lie in 1..n_fft={n_fft}')
-    if hop_length < 1: raise ValueError(f'hop_length is a number of samples, at least 1; got {hop_length}')
+    for name, o in (('n_fft', n_fft), ('hop_length', hop_length), ('win_length', win_length or n_fft)):
+        if not isinstance(o, Integral) or o < 1: raise ValueError(f'{name} is a whole number of samples, at least 1; got {o!r}')
+    if (win_length or n_fft) > n_fft: raise ValueError(f'win_length={win_length} must lie in 1..n_fft={n_fft}')
     if not x.numel(): raise ValueError(f'there are no samples to transform: shape {tuple(x.shape)}')
     lead, half = x.shape[:-1], n_fft//2 if center else 0
     if pad_mode != 'constant' and half >= x.shape[-1]: raise ValueError(f'pad_mode={pad_mode!r} needs more than n_fft/2={half} samples, got {x.shape[-1]}; use "constant"')
@@ -129,7 +131,7 @@ def _frames_to(
 # %% ../../nbs/11_audio.spectrogram.ipynb #1a4b2722
 _OUTPUTS = dict(complex=lambda z: z, magnitude=lambda z: z.abs(), power=lambda z: torch.addcmul(z.real.square(), z.imag, z.imag))
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #4ebfdb24
+# %% ../../nbs/11_audio.spectrogram.ipynb #abf24f4f
 def stft(
     x:Tensor,             # (..., samples) floating-point
     n_fft:int=2048,       # Samples per window
@@ -141,9 +143,10 @@ def stft(
     output:str='complex'  # 'complex', 'magnitude' or 'power'
 )->Tensor:                # (..., 1+n_fft//2, frames) complex, or real of the type of `x`; frames = 1+samples//hop_length if centred
     "Short-time Fourier transform, as `librosa.stft`"
+    if output not in _OUTPUTS: raise ValueError(f"output is 'complex', 'magnitude' or 'power'; got {output!r}")
     return _frames_to(_OUTPUTS[output], x, n_fft, hop_length or (win_length or n_fft)//4, win_length, window, center, pad_mode)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #9fe9ba22
+# %% ../../nbs/11_audio.spectrogram.ipynb #e37cc8c5
 def power_to_db(
     x:Tensor,           # (..., channels, frequencies, frames) powers, not negative
     ref:float|str=1.,   # The power that is 0 dB; 'max' for the greatest of each item
@@ -151,14 +154,15 @@ def power_to_db(
     top_db:float=80.    # Nothing lies further than this below the maximum of its item (dB); `None` for no floor
 )->Tensor:              # dB, same shape
     "10 log10(x/ref), as `librosa.power_to_db`, for each item of a batch by itself"
-    if ref != 'max' and ref <= 0: raise ValueError(f"ref is a power above 0, or 'max'; got {ref}")
+    if ref != 'max' and not (isinstance(ref, Real) and ref > 0): raise ValueError(f"ref is a power above 0, or 'max'; got {ref!r}")
+    if top_db is not None and not top_db >= 0: raise ValueError(f'top_db is at least 0 dB, or None; got {top_db!r}')
     if x.dtype in (torch.float16, torch.bfloat16): x = x.float()       # amin would be 0
     dims = tuple(range(-min(3, x.ndim), 0))
     db = 10*x.clamp(min=amin).log10()
     db = db-(db.amax(dims, keepdim=True) if ref == 'max' else 10*np.log10(max(amin, ref)))
     return db if top_db is None else torch.maximum(db, db.amax(dims, keepdim=True)-top_db)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #377e8bf5
+# %% ../../nbs/11_audio.spectrogram.ipynb #54ecb1e5
 class ToDb(DisplayedTransform):
     "Powers or magnitudes to decibels"
     def __init__(self,
@@ -169,11 +173,22 @@ class ToDb(DisplayedTransform):
         super().__init__()
         self.ref, self.amin, self.top_db = ref, amin, top_db
     def encodes(self, x:TensorSpec)->TensorSpec:
-        if x.unit not in _OUTPUTS: raise ValueError(f'decibels are made of powers or magnitudes, and these values are {"in dB already" if x.unit == "dB" else x.unit + "s"}')
+        if x.unit not in _OUTPUTS: raise ValueError(f'decibels are made of powers or magnitudes, and these values are {"in dB already" if x.unit == "dB" else f"of the unit {x.unit!r}"}')
         power = x if x.unit == 'power' else x.abs().square()
         return x.with_values(power_to_db(power, self.ref, self.amin, self.top_db), 'dB')
+    def encodes(self, x:TensorAudio): _no_waveform(self)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #cfa0123e
+# %% ../../nbs/11_audio.spectrogram.ipynb #f5db7988
+def _check_band(sr, f_min, f_max, n_bands=1):
+    if not 0 <= f_min < f_max <= sr/2: raise ValueError(f'0 <= f_min < f_max <= sr/2 must hold; got f_min={f_min}, f_max={f_max}, sr={sr} Hz')
+    if n_bands < 1: raise ValueError(f'at least one band is needed, got {n_bands}')
+
+# %% ../../nbs/11_audio.spectrogram.ipynb #32e639d7
+# A transform of fastai lets a type pass that it does not know: in the wrong place it would do nothing, without a word
+def _no_waveform(t): raise TypeError(f'{type(t).__name__} is for spectrograms and was given a waveform: it belongs after the transform that makes one of it')
+def _no_spectrogram(t): raise TypeError(f'{type(t).__name__} is for waveforms and was given a spectrogram: it belongs before the transform that makes one')
+
+# %% ../../nbs/11_audio.spectrogram.ipynb #b9a01202
 class _Spectrogram(DisplayedTransform):
     "What the transforms from waveform to spectrogram have in common: how frames are cut, and the band of frequencies"
     def __init__(self,
@@ -195,7 +210,7 @@ class _Spectrogram(DisplayedTransform):
 
     def _band(self, sr):
         f_max = sr/2 if self.f_max is None else self.f_max
-        if not 0 <= self.f_min < f_max <= sr/2: raise ValueError(f'0 <= f_min < f_max <= sr/2 must hold; got f_min={self.f_min}, f_max={f_max}, sr={sr} Hz')
+        _check_band(sr, self.f_min, f_max)
         return self.f_min, f_max
 
     def _spec(self, x, values, freqs, scale, unit):
@@ -203,7 +218,7 @@ class _Spectrogram(DisplayedTransform):
         if n is not None: n = 1+(n if self.center else (n-self.n_fft).clamp(min=0))//self.hop_length
         return TensorSpec(values, x.sr, self.hop_length, freqs, scale, unit, lengths=n)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #b9c9a3a5
+# %% ../../nbs/11_audio.spectrogram.ipynb #043e77be
 class Stft(_Spectrogram):
     "Waveform to spectrogram on a linear frequency axis, item or batch; `f_min` and `f_max` zoom into a band"
     @delegates(_Spectrogram.__init__)
@@ -215,6 +230,7 @@ class Stft(_Spectrogram):
         if output not in (*_OUTPUTS, 'db'): raise ValueError(f"output is 'complex', 'magnitude', 'power' or 'db'; got {output!r}")
         self.output = output
 
+    def encodes(self, x:TensorSpec): _no_spectrogram(self)
     def encodes(self, x:TensorAudio)->TensorSpec:
         freqs = np.arange(1+self.n_fft//2)*x.sr/self.n_fft
         lo, hi = self._band(x.sr)
@@ -225,7 +241,7 @@ class Stft(_Spectrogram):
         spec = self._spec(x, values, freqs[keep], 'hz', unit)
         return ToDb()(spec) if self.output == 'db' else spec
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #cba06ca1
+# %% ../../nbs/11_audio.spectrogram.ipynb #92782f08
 @lru_cache(64)
 @torch.inference_mode(False)        # kept for later calls, which may want gradients
 def mel_filters(
@@ -240,6 +256,7 @@ def mel_filters(
     dtype=torch.float32 # Of the result
 )->Tensor:            # (n_mels, 1+n_fft//2)
     "The triangular filters of `librosa.filters.mel`; made once, then kept"
+    _check_band(sr, f_min, f_max, n_mels)
     fb = librosa.filters.mel(sr=sr, n_fft=n_fft, n_mels=n_mels, fmin=f_min, fmax=f_max, htk=htk, norm=norm, dtype=np.float64)
     return torch.as_tensor(fb, device=device, dtype=dtype)
 
@@ -302,7 +319,7 @@ def melspectrogram(
     fb = mel_filters(sr, n_fft, n_mels, f_min, sr/2 if f_max is None else f_max, htk, norm, x.device, dtype)
     return filterbank(x, fb, n_fft, hop_length, win_length, window, center, pad_mode, power)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #29e6081c
+# %% ../../nbs/11_audio.spectrogram.ipynb #67fa874e
 class _Bands(_Spectrogram):
     "What the transforms into bands have in common; each says what its `_filters` are"
     scale = 'mel'
@@ -326,6 +343,7 @@ class _Bands(_Spectrogram):
         return ToDb()(spec) if output == 'db' else spec
 
     def encodes(self, x:TensorAudio)->TensorSpec: return self._bands(x, self.output)
+    def encodes(self, x:TensorSpec): _no_spectrogram(self)
 
 # %% ../../nbs/11_audio.spectrogram.ipynb #c8671f71
 class Mel(_Bands):
@@ -341,7 +359,7 @@ class Mel(_Bands):
 
     def _filters(self, sr, lo, hi, device, dtype): return mel_filters(sr, self.n_fft, self.n_mels, lo, hi, self.htk, self.norm, device, dtype), _mel_centres(self.n_mels, lo, hi, self.htk)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #26d4c204
+# %% ../../nbs/11_audio.spectrogram.ipynb #223da9f0
 @lru_cache(64)
 @torch.inference_mode(False)        # kept for later calls, which may want gradients
 def triangular_filters(
@@ -356,6 +374,8 @@ def triangular_filters(
     dtype=torch.float32 # Of the result
 )->tuple:             # (n_bands, 1+n_fft//2) weights; (n_bands) centre frequencies (Hz)
     "Overlapping triangles, averaged over the width of each frequency of the transform"
+    _check_band(sr, f_min, f_max, n_bands)
+    if scale not in ('hz', 'log'): raise ValueError(f"scale is 'hz' or 'log', got {scale!r}")
     if scale == 'log' and not f_min > 0: raise ValueError(f'bands of equal ratio begin above 0 Hz, got f_min={f_min}')
     edges = (np.geomspace if scale == 'log' else np.linspace)(f_min, f_max, n_bands+2)
     lo, mid, hi = (edges[i:n_bands+i, None] for i in range(3))
@@ -390,7 +410,7 @@ class LogBank(LinearBank):
         **kwargs
     ): super().__init__(n_bands, f_min=f_min, **kwargs)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #8e044d48
+# %% ../../nbs/11_audio.spectrogram.ipynb #8db6e704
 @lru_cache(64)
 @torch.inference_mode(False)        # kept for later calls, which may want gradients
 def gammatone_filters(
@@ -404,6 +424,7 @@ def gammatone_filters(
     dtype=torch.float32 # Of the result
 )->tuple:             # (n_bands, 1+n_fft//2) power responses; (n_bands) centre frequencies (Hz), evenly spaced in equivalent rectangular bandwidths
     "Power responses of gammatone filters of order 4, (1+((f-centre)/b)^2)^-4 with b = 1.019 equivalent rectangular bandwidths"
+    _check_band(sr, f_min, f_max, n_bands)
     number = np.linspace(*(21.4*np.log10(1+.00437*np.array([f_min, f_max]))), n_bands+2)[1:-1]
     centres = (10**(number/21.4)-1)/.00437
     width = 1.019*24.7*(1+.00437*centres)[:, None]
@@ -473,7 +494,7 @@ def cqt_frequencies(
 def _round_size(n): # at least n, 2^k or 3*2^k: few sizes, so that kernels can be kept, and all quick to transform
     return min(o for o in (2**math.ceil(math.log2(n)), 3*2**max(0, math.ceil(math.log2(n/3)))) if o >= n)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #61e00f6d
+# %% ../../nbs/11_audio.spectrogram.ipynb #dd9e1608
 def cqt(
     x:Tensor,                # (..., samples) floating-point
     sr:int=22050,            # Sample rate (Hz)
@@ -486,7 +507,7 @@ def cqt(
 )->Tensor:                   # (..., n_bins, 1+samples//hop_length) complex
     "Constant-Q transform, with the scale of `librosa.cqt`"
     if not x.numel(): raise ValueError(f'there are no samples to transform: shape {tuple(x.shape)}')
-    if not f_min > 0 or n_bins < 1 or bins_per_octave < 1: raise ValueError(f'f_min > 0, n_bins >= 1 and bins_per_octave >= 1 must hold; got {f_min}, {n_bins}, {bins_per_octave}')
+    if not f_min > 0 or n_bins < 1 or bins_per_octave < 1 or hop_length < 1: raise ValueError(f'f_min > 0, n_bins >= 1, bins_per_octave >= 1 and hop_length >= 1 must hold; got {f_min}, {n_bins}, {bins_per_octave}, {hop_length}')
     wavelet = sr, f_min, n_bins, bins_per_octave, filter_scale, window
     x = x.as_subclass(Tensor)
     if x.dtype in (torch.float16, torch.bfloat16): x = x.float()
@@ -514,7 +535,7 @@ def cqt(
         out = torch.cat([block(o) for o in pieces])
     return out.view(*x.shape[:-1], n_blocks, n_bins, new).transpose(-3, -2).flatten(-2)[..., :n]
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #92de8de2
+# %% ../../nbs/11_audio.spectrogram.ipynb #7e6bbbcc
 class Cqt(DisplayedTransform):
     "Waveform to constant-Q transform, item or batch"
     @delegates(cqt, but=['x', 'sr'])
@@ -532,6 +553,7 @@ class Cqt(DisplayedTransform):
         self.output, self.hop_length, self.f_min, self.n_bins = output, hop_length, f_min, n_bins
         self.bins_per_octave, self.filter_scale, self.window = bins_per_octave, filter_scale, window
 
+    def encodes(self, x:TensorSpec): _no_spectrogram(self)
     def encodes(self, x:TensorAudio)->TensorSpec:
         unit = 'power' if self.output == 'db' else self.output
         z = cqt(x, x.sr, self.hop_length, self.f_min, self.n_bins, self.bins_per_octave, self.filter_scale, self.window)
@@ -553,7 +575,7 @@ def chroma_filters(
     "The weights of `librosa.filters.chroma`; made once, then kept"
     return torch.as_tensor(librosa.filters.chroma(sr=sr, n_fft=n_fft, n_chroma=n_chroma, tuning=tuning, dtype=np.float64), device=device, dtype=dtype)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #36e07814
+# %% ../../nbs/11_audio.spectrogram.ipynb #b8f1c96a
 class Chroma(_Spectrogram):
     "Waveform to pitch classes, the greatest of each frame being 1, item or batch; values of `librosa.feature.chroma_stft` at a given tuning"
     @delegates(_Spectrogram.__init__)
@@ -566,6 +588,7 @@ class Chroma(_Spectrogram):
         super().__init__(hop_length=hop_length, **kwargs)
         self.n_chroma, self.tuning = n_chroma, tuning
 
+    def encodes(self, x:TensorSpec): _no_spectrogram(self)
     def encodes(self, x:TensorAudio)->TensorSpec:
         lo, hi = self._band(x.sr)
         fb = chroma_filters(x.sr, self.n_fft, self.n_chroma, self.tuning, x.device)
@@ -624,7 +647,7 @@ def _delta_of_each(
 # %% ../../nbs/11_audio.spectrogram.ipynb #335dcb9e
 def _with_deltas(x, lengths, n): return torch.cat([x, *(_delta_of_each(x, lengths, i+1) for i in range(n))], -3)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #3c1cf96e
+# %% ../../nbs/11_audio.spectrogram.ipynb #c46feab2
 class Mfcc(Mel):
     "Waveform to mel-frequency cepstral coefficients, item or batch; `deltas` are further channels"
     @delegates(Mel.__init__, but=['output'])
@@ -634,7 +657,7 @@ class Mfcc(Mel):
         **kwargs
     ):
         super().__init__(output='power', **kwargs)
-        if deltas not in (0, 1, 2): raise ValueError(f'deltas is 0, 1 or 2, got {deltas}')
+        if deltas not in (0, 1, 2): raise ValueError(f'deltas is 0, 1 or 2, got {deltas!r}')
         self.n_mfcc, self.deltas = n_mfcc, deltas
 
     def encodes(self, x:TensorAudio)->TensorSpec:
@@ -642,18 +665,19 @@ class Mfcc(Mel):
         coef = mfcc(power_to_db(mel.as_subclass(Tensor)), self.n_mfcc)
         return TensorSpec(_with_deltas(coef, mel.lengths, self.deltas), x.sr, self.hop_length, np.arange(self.n_mfcc), 'mfcc', 'coefficient', lengths=mel.lengths)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #e05b5aa9
+# %% ../../nbs/11_audio.spectrogram.ipynb #e317420d
 class Deltas(DisplayedTransform):
     "Adds slopes over time as further channels: of every channel, then the slopes of the slopes"
     def __init__(self,
         n:int=1  # 1: slopes, 2: and the slopes of the slopes
     ):
         super().__init__()
-        if n not in (1, 2): raise ValueError(f'n is 1 or 2, got {n}')
+        if n not in (1, 2): raise ValueError(f'n is 1 or 2, got {n!r}')
         self.n = n
     def encodes(self, x:TensorSpec)->TensorSpec: return x.with_values(_with_deltas(x.as_subclass(Tensor), x.lengths, self.n))
+    def encodes(self, x:TensorAudio): _no_waveform(self)
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #873ff566
+# %% ../../nbs/11_audio.spectrogram.ipynb #5f0d891c
 class StackSpecs(DisplayedTransform):
     "Several spectrograms of the same waveform, item or batch, as channels of one; shown with the axes of the first"
     def __init__(self,
@@ -666,6 +690,7 @@ class StackSpecs(DisplayedTransform):
     @property
     def name(self): return f'StackSpecs -- {self.tfms}'
 
+    def encodes(self, x:TensorSpec): _no_spectrogram(self)
     def encodes(self, x:TensorAudio)->TensorSpec:
         specs = []
         for tfms in self.tfms:
@@ -684,7 +709,7 @@ def _moments(x, dims, lengths): # mean and variance over some axes of (batch, ch
     m = mean(x)
     return m, mean((x-m).square())
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #aeba0eff
+# %% ../../nbs/11_audio.spectrogram.ipynb #79af6573
 class NormalizeSpec(DisplayedTransform):
     "Mean 0 and standard deviation 1, of each item or by statistics of the training data; decodes to what was before"
     order = 99
@@ -696,6 +721,7 @@ class NormalizeSpec(DisplayedTransform):
     ):
         super().__init__()
         if per not in ('item', 'data'): raise ValueError(f"per is 'item' or 'data', got {per!r}")
+        if not eps > 0: raise ValueError(f'eps is added to a variance, above 0; got {eps}')
         self.per, self.by_row, self.n_batches, self.eps = per, by_row, n_batches, eps
         self.mean = self.std = None
 
@@ -704,11 +730,13 @@ class NormalizeSpec(DisplayedTransform):
     def setups(self, dl:TfmdDL):
         if self.per == 'item' or self.mean is not None: return
         with dl.fake_l.no_multiproc(): xs = [b[0] for b in islice(dl, self.n_batches)]
+        if not xs: raise ValueError(f'the training set has no full batch of {dl.bs} to take statistics from: use a smaller bs')
         if not all(isinstance(x, TensorSpec) for x in xs): raise TypeError(f'NormalizeSpec normalises spectrograms, and here the first of a batch is a {type(xs[0]).__name__}: list it after Mel, or another')
         means, variances = zip(*(_moments(x.as_subclass(Tensor), self._axes(0), x.lengths) for x in xs))
         mean = torch.stack(means).mean(0)
         self.mean, self.std = mean, (torch.stack(variances).mean(0)+(torch.stack(means)-mean).square().mean(0)+self.eps).sqrt()
 
+    def encodes(self, x:TensorAudio): _no_waveform(self)
     def encodes(self, x:TensorSpec)->TensorSpec:
         if x.is_complex(): raise ValueError("NormalizeSpec takes real numbers: use Stft(output='db')")
         values = x.as_subclass(Tensor)
@@ -734,16 +762,17 @@ def to_unit_range(
     lo, hi = x.amin((-2, -1), keepdim=True), x.amax((-2, -1), keepdim=True)
     return (x-lo)/(hi-lo).clamp(min=1e-20)         # so small a number still has a finite gradient
 
-# %% ../../nbs/11_audio.spectrogram.ipynb #8734e201
+# %% ../../nbs/11_audio.spectrogram.ipynb #ede30aa8
 class SpecToImage(DisplayedTransform):
     "Spectrogram to picture: an item to a `PILImage` (0..255), a batch to a `TensorImage` ([0,1])"
     def __init__(self,
         n_channels:int=3 # Channels of the picture: 3, or 1 for grey
     ):
         super().__init__()
-        if n_channels not in (1, 3): raise ValueError(f'a picture has 1 or 3 channels, got n_channels={n_channels}')
+        if n_channels not in (1, 3): raise ValueError(f'a picture has 1 or 3 channels, got n_channels={n_channels!r}')
         self.n_channels = n_channels
 
+    def encodes(self, x:TensorAudio): _no_waveform(self)
     def encodes(self, x:TensorSpec):
         if x.is_complex(): raise ValueError("a picture is made of real numbers: use Stft(output='db')")
         if x.shape[-3] not in (1, self.n_channels): raise ValueError(f'{x.shape[-3]} channels do not make a picture of {self.n_channels}')

@@ -379,13 +379,14 @@ class Coefs:
     def to(self, device): # `Coefs` there
         return replace(self, luma=self.luma.to(device), chroma=None if self.chroma is None else self.chroma.to(device), qtables=self.qtables.to(device))
 
-# %% ../../nbs/21_jpeg.codec.ipynb #6e186dba
+# %% ../../nbs/21_jpeg.codec.ipynb #629680ab
 def encode(
     x:Tensor,                # ([batch,] 1 or 3, height, width) uint8, or floating point in [0,1]
     qtables,                 # `QTables`, one per image in a list, or a tensor ([batch,] 2, 8, 8); fractions are rounded
     subsampling:str=None     # '4:4:4', '4:2:2' or '4:2:0'; like Pillow, '4:2:0' for colour and '4:4:4' for gray if `None`
 )->Coefs:                    # Batched, on the device of `x`
     "The numbers that libjpeg-turbo would write for these images"
+    if qtables is None: raise TypeError('qtables are needed: QTables, one per image in a list, or a tensor; got None')
     if subsampling is None: subsampling = '4:4:4' if isinstance(x, Tensor) and x.ndim > 2 and x.shape[-3] == 1 else '4:2:0'
     x = _batch(x, subsampling)
     q = _tables(None, qtables, x).detach().round()
@@ -400,11 +401,16 @@ def encode(
 def _per_plane(q:Tensor): # (n, 1 or 3, 8, 8) -> the tables of luma, and those of chroma if any
     return (q[:, :1], q[:, 1:])
 
-# %% ../../nbs/21_jpeg.codec.ipynb #9bbc032e
+# %% ../../nbs/21_jpeg.codec.ipynb #f2007030
+def _check_coefs(c):
+    if not isinstance(c, Coefs): raise TypeError(f'Coefs are expected, from encode(x, qtables) or a file, got {type(c).__name__}')
+
+# %% ../../nbs/21_jpeg.codec.ipynb #d03a1f9e
 def decode(
     coefs:Coefs # From `encode`, or of a file that somebody else wrote
 )->Tensor:      # (batch, 1 or 3, height, width) uint8
     "The pixels that libjpeg-turbo would show"
+    _check_coefs(coefs)
     channels = 1 if coefs.chroma is None else 3
     with _exact(coefs.luma.device):
         levels, planes, tmp = _workspace((len(coefs), channels, *coefs.size), coefs.subsampling, coefs.luma.device, keep=False)

@@ -7,8 +7,9 @@ Docs: https://fastjpeg.github.io/fastjpeg/jpeg.curves.html.md"""
 # %% auto #0
 __all__ = ['measure_images', 'quality_sweep', 'summarise_sweep', 'plot_sweep', 'BdRate', 'bd_rate']
 
-# %% ../../nbs/26_jpeg.curves.ipynb #488041ec
+# %% ../../nbs/26_jpeg.curves.ipynb #fb0bf14f
 import json
+import math
 import os
 from copy import deepcopy
 from pathlib import Path
@@ -48,15 +49,17 @@ class _Measure(_Weigh):
     def result(self)->pd.DataFrame: # One row per image: loss, metrics, bytes
         return pd.DataFrame(self.rows).assign(bytes=self.sizes().numpy()).round(6)
 
-# %% ../../nbs/26_jpeg.curves.ipynb #1519c528
+# %% ../../nbs/26_jpeg.curves.ipynb #459d2368
 def _of_one(metric, batch): # the value of a fastai metric for one image
     metric.reset()
     try:
         metric.accumulate(batch)
-        return float(metric.value)
+        value = float(metric.value)
+        if math.isnan(value): raise ValueError('it is NaN')
+        return value
     except Exception as e: raise ValueError(f'the metric {metric.name} has no value for a single image, which a sweep needs for its intervals: {e}') from e
 
-# %% ../../nbs/26_jpeg.curves.ipynb #f7885dc4
+# %% ../../nbs/26_jpeg.curves.ipynb #e86563fb
 def measure_images(
     learn:Learner,           # Trained
     qtables:QTables,         # Tables of the files
@@ -65,6 +68,7 @@ def measure_images(
     subsampling:str='4:2:0'  # Of colour images: '4:4:4', '4:2:2' or '4:2:0'
 )->pd.DataFrame:             # A row per image: `loss`, each metric of the learner, `bytes` (of files with optimised Huffman tables; under 100 pixels without header)
     "Loss, metrics and file size of each image"
+    if not isinstance(qtables, QTables): raise TypeError(f'qtables must be QTables, got {type(qtables).__name__}; of a quality: QTables.standard(75)')
     dl = learn.dls.valid if items is None else learn.dls.test_dl(items, with_labels=True)
     measure = _Measure(qtables, compressed, subsampling, learn.metrics)
     with _without_jpeg(learn), learn.no_bar(), learn.no_logging(): learn.validate(dl=dl, cbs=[measure])
@@ -129,7 +133,7 @@ def _one_run(learn, tables, mode, fit, subsampling):
     if mode != 'test': _quietly(fit, learn, [UseJpeg(tables, 'train', subsampling)])
     return tables
 
-# %% ../../nbs/26_jpeg.curves.ipynb #d2064a5c
+# %% ../../nbs/26_jpeg.curves.ipynb #96447126
 def quality_sweep(
     learn,                   # A trained `Learner` (mode 'test'), or a function that makes an untrained one from a seed
     tables=(5, 10, 20, 30, 50, 75, 90, 100), # What to compare: qualities, `QTables` and `LearnQTables`, in a list or in a dict by name
@@ -142,6 +146,8 @@ def quality_sweep(
     progress:bool=True       # Show a progress bar?
 )->pd.DataFrame:             # A row for each of the tables and seeds: `tables` (name), `quality`, `seed`, `mode`, `bytes`, `rate`, `loss`, the metrics, `qtables` (text), and arrays `image_bytes`, `image_loss`, .. of the same for each image
     "What each compression costs in bytes, and what it does to loss and metrics; metrics are means over the images"
+    if isinstance(tables, (int, QTables)) or not tables: raise TypeError(f'tables are several, in a list or a dict by name, got {tables!r}')
+    if file is not None and not Path(file).absolute().parent.is_dir(): raise FileNotFoundError(f'{file}: its folder is not there')
     tables = _named(tables)
     _check_mode(mode, tables, learn, fit, subsampling)
     rows = _read_sweep(file, mode, subsampling)
@@ -162,13 +168,14 @@ def quality_sweep(
     df = pd.DataFrame(rows)
     return df[df.tables.isin(tables) & df.seed.isin(seeds)].reset_index(drop=True)
 
-# %% ../../nbs/26_jpeg.curves.ipynb #b6f00536
+# %% ../../nbs/26_jpeg.curves.ipynb #c52ceb0b
 def _arrays(
     df:pd.DataFrame, # From `quality_sweep`
     columns          # Such as 'bytes', 'loss'
 )->tuple:            # Names; seeds; for each column an array (names, seeds, images)
     "A sweep as arrays; each name must have each seed"
     names, seeds = list(dict.fromkeys(df.tables)), sorted(set(df.seed))
+    df = df.assign(**{k: [np.array(json.loads(v)) if isinstance(v, str) else v for v in df[k]] for k in df.filter(regex='^image_')})      # as it is in a file
     at = df.set_index(['tables', 'seed'])
     missing = [(n, s) for n in names for s in seeds if (n, s) not in at.index]
     if missing or not at.index.is_unique: raise ValueError(f'each of the tables needs one row for each seed; missing or double: {missing or sorted(set(at.index[at.index.duplicated()]))}')

@@ -130,7 +130,7 @@ def read_coefs(
     if not Path(file).is_file(): raise FileNotFoundError(f'no such JPEG file: {file}')
     return _read(jpeglib, file, Path(file).read_bytes(), name)
 
-# %% ../../nbs/27_jpeg.dct.ipynb #39b0afd9
+# %% ../../nbs/27_jpeg.dct.ipynb #441cb602
 def _read(
     jpeglib,    # The module
     path,       # Of the file
@@ -141,7 +141,7 @@ def _read(
     try:
         im = jpeglib.read_dct(str(path))
         im.load()
-    except OSError as e: raise JpegError(f'{name} is damaged: libjpeg cannot read it ({e})'.replace(str(path), 'it')) from None
+    except OSError as e: raise JpegError(f'{name} is damaged: libjpeg cannot read it ({str(e).replace(str(path), "it")})') from None
     if im.jpeg_color_space.name not in ('JCS_YCbCr', 'JCS_GRAYSCALE'): raise JpegError(f'{name} holds {im.jpeg_color_space.name[4:]} colours, YCbCr or gray are expected')
     chroma = None if im.Cb is None else torch.cat([_plane(im.Cb), _plane(im.Cr)], 1)
     return Coefs(_plane(im.Y), chroma, torch.from_numpy(im.qt[im.quant_tbl_no].astype(np.float32))[None], size, sub)
@@ -678,10 +678,11 @@ def plot_top_losses(x:TensorDct, y, samples, outs, raws, losses, nrows=None, nco
         s[0].show(ctx=ctx, **kwargs)
         ctx.set_title(f'{o[0]} / {s[1]}\nloss {l.item():.2f}, probability {r.max().item():.2f}')
 
-# %% ../../nbs/27_jpeg.dct.ipynb #e69a5c91
+# %% ../../nbs/27_jpeg.dct.ipynb #b9c55ae4
 class _PerImage(RandTransform):
     "Draws for each picture of a batch whether, and to which of several `ways`, it is changed"
     split_idx = 0
+    def before_call(self, b, split_idx): pass       # fastai's draws with probability p for the whole batch
     def _choose(self, x, ways): # x, or one of the functions of `ways` at random, with probability p
         if x.ndim == 3: return self._choose(x[None], ways)[0]
         which = torch.where(torch.rand(len(x)) < self.p, torch.randint(1, len(ways)+1, (len(x),)), 0).to(x.device)
@@ -714,10 +715,11 @@ class DctDihedral(_PerImage):
         flips = [lambda o: o, TensorDct.hflip, TensorDct.vflip, lambda o: o.hflip().vflip()]
         return self._choose(x, flips[1:]+[lambda o, f=f: f(o).transposed() for f in flips])
 
-# %% ../../nbs/27_jpeg.dct.ipynb #b65b7b10
+# %% ../../nbs/27_jpeg.dct.ipynb #70d0f934
 class DctLighting(RandTransform):
     "Change brightness and contrast of each picture"
     split_idx, order = 0, 20
+    def before_call(self, b, split_idx): pass       # fastai's draws with probability p for the whole batch
     def __init__(self,
         brightness:float=25., # Up to so many levels brighter or darker
         contrast:float=.2,    # Contrast times a factor between 1/(1+contrast) and 1+contrast, evenly in its logarithm
@@ -728,7 +730,8 @@ class DctLighting(RandTransform):
 
     def encodes(self, x:TensorDct):
         n = (len(x),) if x.ndim == 4 else ()
-        draw = lambda: (2*torch.rand(n)-1)*(torch.rand(n) < self.p)
+        hit = torch.rand(n) < self.p
+        draw = lambda: (2*torch.rand(n)-1)*hit
         return x.lighting(self.brightness*draw(), (1+self.contrast)**draw())
 
 # %% ../../nbs/27_jpeg.dct.ipynb #6e37b0b8

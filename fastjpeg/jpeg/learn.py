@@ -7,8 +7,9 @@ Docs: https://fastjpeg.github.io/fastjpeg/jpeg.learn.html.md"""
 # %% auto #0
 __all__ = ['JpegLayer', 'rate_loss', 'image_bytes', 'UseJpeg', 'LearnQTables', 'AffineJpegLayer']
 
-# %% ../../nbs/24_jpeg.learn.ipynb #6be0cc36
+# %% ../../nbs/24_jpeg.learn.ipynb #23f4bc74
 import math
+from numbers import Real
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from fastai.torch_core import to_device
 from fastcore.basics import patch, store_attr
 from torch import Tensor, nn
 
-from .codec import SUBSAMPLING, _by_block, _dct, _exact, _idct, _join, _join_t, _tile, _within, decode, encode, jpeg
+from .codec import SUBSAMPLING, _batch, _by_block, _check_coefs, _dct, _exact, _idct, _join, _join_t, _tile, _within, decode, encode, jpeg
 from .qtables import QTables
 from .rate import SMOOTH_WEIGHTS, ZIGZAG, _features, _Spectrum, nbits, nbytes, smooth_rate
 
@@ -80,7 +81,7 @@ class JpegLayer(nn.Module):
     def load(self, qtables:QTables): # Go on from these tables
         self.log_q.copy_(torch.tensor(qtables.tables, dtype=torch.float32).log())
 
-# %% ../../nbs/24_jpeg.learn.ipynb #a506177b
+# %% ../../nbs/24_jpeg.learn.ipynb #f2cc7511
 def rate_loss(
     x:Tensor,                # (batch, 1 or 3, height, width) in [0,1]
     q:Tensor,                # (2 or 3, 8, 8) tables, with gradients
@@ -89,6 +90,7 @@ def rate_loss(
 )->Tensor:                   # (): per pixel, the mean over the batch
     "What the tables cost for these images, with gradients to the tables"
     if rate not in ('smooth', 'l1', 'inv_l1'): raise ValueError(f"rate must be 'smooth', 'l1' or 'inv_l1', got {rate!r}")
+    x = _batch(x, subsampling)
     if rate == 'inv_l1': return 1/(q[:1] if x.shape[1] == 1 else q).mean()
     pixels = x.shape[-2]*x.shape[-1]
     if rate == 'smooth': return smooth_rate(x, qtables=q, subsampling=subsampling, exact=False).mean()/pixels
@@ -98,12 +100,13 @@ def rate_loss(
 # %% ../../nbs/24_jpeg.learn.ipynb #2d5ccace
 HEADER_FROM = 100 # pixels of the longer side: the files of smaller images are mostly header
 
-# %% ../../nbs/24_jpeg.learn.ipynb #61ea7941
+# %% ../../nbs/24_jpeg.learn.ipynb #a014e180
 def image_bytes(
     coefs,           # `Coefs` of the images
-    header:bool=None # Count whole files? If `None`, whole files of images of 100 pixels and more, and of smaller ones the image data alone: they would be stored together
+    header:bool=None # Count whole files? If `None`, whole files of images of 100 pixels a side and more, and of smaller ones the image data alone: they would be stored together
 )->Tensor:           # (batch,) float32 bytes
     "How many bytes each image takes, exactly, with the Huffman tables that Pillow uses unless told to optimise them"
+    _check_coefs(coefs)
     if max(coefs.size) >= HEADER_FROM if header is None else header: return nbytes(coefs).float()
     return nbits(coefs)/8
 
@@ -118,7 +121,7 @@ class _Recorded(Metric):
     @property
     def value(self): return self._get()
 
-# %% ../../nbs/24_jpeg.learn.ipynb #ea2b4a6c
+# %% ../../nbs/24_jpeg.learn.ipynb #4eccf992
 class UseJpeg(Callback):
     "Give the model of a `Learner` what comes back from JPEG files, and record how large they are"
     order = MixedPrecision.order+2      # its steps come after those of gradient accumulation and loss scaling
@@ -128,6 +131,7 @@ class UseJpeg(Callback):
         subsampling:str='4:2:0', # Of colour images: '4:4:4', '4:2:2' or '4:2:0'
         header:bool=None         # As for `image_bytes`
     ):
+        if not isinstance(qtables, QTables): raise TypeError(f'qtables must be QTables, got {type(qtables).__name__}; of a quality: QTables.standard(75)')
         if when not in ('train', 'valid', 'always'): raise ValueError(f"when must be 'train', 'valid' or 'always', got {when!r}")
         self.layer, self.header, self.when = JpegLayer(qtables, subsampling), header, when
         self._reset()
@@ -203,7 +207,7 @@ def _fit_scale(
         lo, hi = (mid, hi) if size(mid) > target else (lo, mid)
     size((lo+hi)/2)
 
-# %% ../../nbs/24_jpeg.learn.ipynb #70459966
+# %% ../../nbs/24_jpeg.learn.ipynb #db7124dd
 class LearnQTables(UseJpeg):
     "Learn the tables of JPEG files together with the model of a `Learner`, or for a model that stays as it is (after Li, De Sa and Sampson 2020)"
     def __init__(self,
@@ -225,7 +229,8 @@ class LearnQTables(UseJpeg):
         if rate not in ('smooth', 'l1', 'inv_l1'): raise ValueError(f"rate must be 'smooth', 'l1' or 'inv_l1', got {rate!r}")
         wanted = [o for o in (rate_weight, target_rate, target_bytes) if o is not None]
         if train != 'model' and len(wanted) != 1: raise ValueError('say what the tables shall save: rate_weight, target_rate or target_bytes, one of them')
-        if any(not o >= 0 for o in wanted) or 0 in (target_rate, target_bytes): raise ValueError('rate_weight, target_rate and target_bytes are positive numbers')
+        for name, o in (('lr', lr), ('rate_weight', rate_weight), ('target_rate', target_rate), ('target_bytes', target_bytes)):
+            if o is not None and not (isinstance(o, Real) and (o > 0 or (o == 0 and name == 'rate_weight'))): raise ValueError(f'{name} is a positive number, got {o!r}')
         store_attr('train,lr,rate_weight,target_rate,target_bytes')
         self.rate_kind, self.layer = rate, JpegLayer(start, subsampling, monotone, keep)
         self.weight, self.history = rate_weight, []
@@ -244,10 +249,7 @@ class LearnQTables(UseJpeg):
         self._opt_own, self._rate_grad, self._n_rate = torch.optim.Adam([self._own], self.lr, betas=(.9, .99)), 0, 0
         self._recent, self._best = [], None
         if not self.history: self.history.append(self.qtables)
-        if self.train == 'tables':
-            self._first_scale(self._pixels(to_device(next(iter(self.dls.train))[0], self.dls.device)))
-            self._keep_best()
-        super().before_fit()        # last, so that a target out of reach leaves no metrics behind
+        super().before_fit()
     def after_fit(self):
         super().after_fit()
         self._recent = []
@@ -260,7 +262,9 @@ class LearnQTables(UseJpeg):
         target = self._target(x)
         if target is None or self.weight is not None: return
         floor = image_bytes(encode(x, QTables([255]*64, [255]*64), _subsampling(x, self.layer.subsampling)), self.header).mean().item()
-        if target < floor: raise ValueError(f'a target of {target:.0f} bytes an image (rate {_raw_bytes(x)/target:.1f}) is out of reach: the coarsest tables there are give {floor:.0f} (rate {_raw_bytes(x)/floor:.1f})')
+        if target < floor:
+            super().after_fit()         # no metrics of a run that never was
+            raise ValueError(f'a target of {target:.0f} bytes an image (rate {_raw_bytes(x)/target:.1f}) is out of reach: the coarsest tables there are give {floor:.0f} (rate {_raw_bytes(x)/floor:.1f})')
         self._scale_to(x, target)
         self.weight = .1
 
@@ -284,7 +288,11 @@ class LearnQTables(UseJpeg):
         while sum(o.numel() for o in self._recent) > 2**27 or sum(len(o) for o in self._recent) > 4000: self._recent.pop(0)
 
     def before_train(self):
-        if self.train == 'tables': self.model.eval()
+        if self.train != 'tables': return
+        if self._best is None:          # the first epoch; not in before_fit: an error there leaves fastai's learner locked
+            self._first_scale(self._pixels(to_device(next(iter(self.dls.train))[0], self.dls.device)))
+            self._keep_best()
+        self.model.eval()
     def before_step(self):
         if self._learns: self._step()
         if self.train == 'tables': raise CancelStepException
@@ -374,7 +382,7 @@ class _ToPixels(torch.autograd.Function):
             planes = _join_t(g/255, seen, ctx.sub, [o.shape[-2:] for o in inside])
             return None, None, *(_dct(p*i) for p, i in zip(planes, inside))
 
-# %% ../../nbs/24_jpeg.learn.ipynb #cc71af01
+# %% ../../nbs/24_jpeg.learn.ipynb #5a79ed44
 class AffineJpegLayer(nn.Module):
     "JPEG with `round(weight*c + bias)` in place of `round(c/q)`, weight and bias learned for each frequency"
     def __init__(self,
@@ -402,6 +410,7 @@ class AffineJpegLayer(nn.Module):
     def forward(self,
         x:Tensor # (batch, 1 or 3, height, width) floating point in [0,1]
     )->Tensor:   # Of the same shape
+        x = _batch(x, self.subsampling)
         sub, out, self.levels = _subsampling(x, self.subsampling), [], []
         for plane, i in zip(_Spectrum.apply(x, sub), (slice(0, 1), slice(1, 3))):
             c, (mean, std) = _by_block(plane), (0., 1.)

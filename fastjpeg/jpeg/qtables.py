@@ -156,7 +156,7 @@ def to_text(self:QTables)->str:
     rows = lambda t: '\n'.join(' '.join(f'{n:3}' for n in row) for row in t.tolist())
     return '\n\n'.join(f'# {name}\n{rows(t)}' for name, t in zip(('luma', 'chroma', 'Cr'), self.tables)) + '\n'
 
-# %% ../../nbs/20_jpeg.qtables.ipynb #77591e9f
+# %% ../../nbs/20_jpeg.qtables.ipynb #bdf31513
 @patch(cls_method=True)
 def from_text(cls:QTables,
     text:str # What `to_text` writes, or the text of any file for cjpeg's `-qtables`
@@ -164,7 +164,7 @@ def from_text(cls:QTables,
     "Read tables from cjpeg's text; a single table is for all components"
     words = ' '.join(o.split('#')[0] for o in text.splitlines()).split()
     try: numbers = [int(o) for o in words]
-    except ValueError: raise ValueError(f'tables must be written in whole numbers, got {next(o for o in words if not o.isdecimal())!r}') from None
+    except ValueError: raise ValueError(f'tables must be written in whole numbers, got {next((o for o in words if not o.isdecimal()), max(words, key=len))[:20]!r}') from None
     if len(numbers) not in (64, 128, 192): raise ValueError(f'one, two or three tables have 64, 128 or 192 numbers, got {len(numbers)}')
     tables = np.reshape(numbers, (-1, 8, 8))
     return cls(*(tables if len(tables) > 1 else tables.repeat(2, 0)))

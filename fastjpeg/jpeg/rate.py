@@ -8,7 +8,7 @@ Docs: https://fastjpeg.github.io/fastjpeg/jpeg.rate.html.md"""
 __all__ = ['ZIGZAG', 'STANDARD', 'SMOOTH_WEIGHTS', 'Huffman', 'optimal_huffman', 'nbits', 'to_bytes', 'nbytes', 'raw_nbytes',
            'compression_rate', 'mosaic', 'smooth_rate']
 
-# %% ../../nbs/22_jpeg.rate.ipynb #0f2a465c
+# %% ../../nbs/22_jpeg.rate.ipynb #e3852802
 import heapq
 import math
 import os
@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .codec import (SUBSAMPLING, Coefs, _batch, _by_block, _exact, _idct, _levels_, _per_plane, _split_, _split_t, _tables, _tile, _workspace, fdct_,
+from .codec import (SUBSAMPLING, Coefs, _batch, _by_block, _check_coefs, _exact, _idct, _levels_, _per_plane, _split_, _split_t, _tables, _tile, _workspace, fdct_,
                                  quantise_)
 
 # %% ../../nbs/22_jpeg.rate.ipynb #72fbe4bc
@@ -179,22 +179,24 @@ def _count_bits(
     "Each symbol costs its code and as many further bits as its lower half says"
     return (hist*(lengths+torch.arange(256, device=hist.device) % 16)).sum((1, 2))
 
-# %% ../../nbs/22_jpeg.rate.ipynb #6c498493
+# %% ../../nbs/22_jpeg.rate.ipynb #f747b728
 def nbits(
     coefs:Coefs,        # From `encode`
     optimize:bool=False # Huffman tables made for each image, not those of the standard?
 )->Tensor:              # (batch,) int64
     "Exact number of bits of each image's entropy-coded data, before it is padded to whole bytes"
+    _check_coefs(coefs)
     scan = _scan(coefs)
     hist = _histogram(scan, *_symbols(scan))
     return _count_bits(hist, _stack(_huffman(hist, optimize), 'lengths', hist.device))
 
-# %% ../../nbs/22_jpeg.rate.ipynb #51e0bc5a
+# %% ../../nbs/22_jpeg.rate.ipynb #381e246e
 def _entropy_code(
     coefs:Coefs,
     optimize:bool
 )->tuple: # All images' data (n,) uint8, its start (batch,) and size (batch,) in bytes for each image, and the Huffman tables
     "Huffman coding (T.81, F.1.2), before 0xFF bytes are stuffed"
+    _check_coefs(coefs)
     scan = _scan(coefs)
     where, table, symbol = _symbols(scan)
     hist = _histogram(scan, where, table, symbol)

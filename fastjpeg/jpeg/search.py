@@ -96,7 +96,7 @@ class TablesAt(NamedTuple):
     rate:float      # Times smaller than pixels
     score:float
 
-# %% ../../nbs/25_jpeg.search.ipynb #f028afc6
+# %% ../../nbs/25_jpeg.search.ipynb #279d0c5b
 @dataclass(eq=False)
 class ParetoFront:
     "Tables of which none is beaten in both rate and score, by rising rate"
@@ -133,6 +133,7 @@ class ParetoFront:
         "The tables to take. Raises `ValueError` if none are good enough"
         if (rate is None) == (score is None): raise ValueError('give a rate or a score')
         ok = self.rate >= rate if score is None else self.score >= score
+        if not len(self): raise ValueError('the front is empty: no tables were found')
         if not ok.any():
             name, want, have = ('rate', rate, self.rate) if score is None else ('score', score, self.score)
             raise ValueError(f'no tables reach {name} {want:g}; the highest is {have.max():.4g}')
@@ -481,18 +482,20 @@ _DRAWN, _AIMED = ('nsga2', 'tpe', 'gp', 'random'), ('de', 'pso', 'mcmc', 'grad')
 _QUALITIES = 2, 3, 5, 8, 12, 20, 35, 60, 90
 _N_TARGETS = 4
 
-# %% ../../nbs/25_jpeg.search.ipynb #f60f7d29
-def _check_search(objective, method, space, budget, n_starts, target_rate):
+# %% ../../nbs/25_jpeg.search.ipynb #8fcc7b5f
+def _check_search(objective, holdout, method, space, budget, n_starts, target_rate):
     if method not in _DRAWN+_AIMED: raise ValueError(f'method must be one of {", ".join(_DRAWN+_AIMED)}, got {method!r}')
     if space is None: space = 'full' if method in ('mcmc', 'grad') else 'low4'
     if space not in _SPACES: raise ValueError(f'space must be one of {", ".join(_SPACES)}, got {space!r}')
     if method in ('mcmc', 'grad') and space != 'full': raise ValueError(f"method {method!r} moves all divisors: its space is 'full', got {space!r}")
     if method == 'grad' and not isinstance(objective, ClassifierObjective): raise TypeError(f"method 'grad' takes its gradients from a learner: a ClassifierObjective is needed, got {type(objective).__name__}")
+    for name, o in (('objective', objective), ('holdout', holdout)):
+        if o is not None and not callable(o) or isinstance(o, Learner): raise TypeError(f'{name} is a function of QTables that gives (rate, score), such as ClassifierObjective(learn), got {type(o).__name__}')
     if budget <= n_starts: raise ValueError(f'a budget of {budget} does not go beyond the {n_starts} tables that the search begins with')
     if target_rate is not None and not target_rate > 0: raise ValueError(f'target_rate must be positive, got {target_rate}')
     return space
 
-# %% ../../nbs/25_jpeg.search.ipynb #40888b1f
+# %% ../../nbs/25_jpeg.search.ipynb #adfe33a3
 def search_qtables(
     objective,               # `ClassifierObjective`, or any function of `QTables` that returns (rate, score), both better when larger
     method:str='nsga2',      # 'nsga2', 'tpe', 'gp' or 'random' (optuna), 'de' (scipy), 'pso' (pymoo), 'mcmc', or 'grad' (`LearnQTables`)
@@ -507,9 +510,10 @@ def search_qtables(
     progress:bool=True       # Show a progress bar?
 )->ParetoFront:
     "Search for the tables that give the best score for the bytes"
+    if not all(isinstance(o, QTables) for o in init): raise TypeError(f'init is a list of QTables, got {init!r}')
     n = getattr(objective, 'n_tables', 2)
     starts = [*(QTables.standard(q) for q in _QUALITIES), *init]
-    space = _check_search(objective, method, space, budget, len(starts), target_rate)
+    space = _check_search(objective, holdout, method, space, budget, len(starts), target_rate)
     settings = dict(method=method, space=space, budget=budget, seed=seed, target_rate=target_rate, init=[q.tables.tolist() for q in init], objective=getattr(objective, 'fingerprint', str)())
     study = _open_study(storage, name or f'{method} {space} {budget} seed {seed}'+(f' rate {target_rate:g}' if target_rate else ''), settings,
                         _seeded(lambda s: _make_sampler(method, budget, target_rate, s), seed), 2 if target_rate is None else 1)

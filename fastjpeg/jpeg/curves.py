@@ -7,9 +7,8 @@ Docs: https://fastjpeg.github.io/fastjpeg/jpeg.curves.html.md"""
 # %% auto #0
 __all__ = ['measure_images', 'quality_sweep', 'summarise_sweep', 'plot_sweep', 'BdRate', 'bd_rate']
 
-# %% ../../nbs/26_jpeg.curves.ipynb #fb0bf14f
+# %% ../../nbs/26_jpeg.curves.ipynb #488041ec
 import json
-import math
 import os
 from copy import deepcopy
 from pathlib import Path
@@ -49,17 +48,15 @@ class _Measure(_Weigh):
     def result(self)->pd.DataFrame: # One row per image: loss, metrics, bytes
         return pd.DataFrame(self.rows).assign(bytes=self.sizes().numpy()).round(6)
 
-# %% ../../nbs/26_jpeg.curves.ipynb #459d2368
+# %% ../../nbs/26_jpeg.curves.ipynb #1519c528
 def _of_one(metric, batch): # the value of a fastai metric for one image
     metric.reset()
     try:
         metric.accumulate(batch)
-        value = float(metric.value)
-        if math.isnan(value): raise ValueError('it is NaN')
-        return value
+        return float(metric.value)
     except Exception as e: raise ValueError(f'the metric {metric.name} has no value for a single image, which a sweep needs for its intervals: {e}') from e
 
-# %% ../../nbs/26_jpeg.curves.ipynb #e86563fb
+# %% ../../nbs/26_jpeg.curves.ipynb #9ea2c40e
 def measure_images(
     learn:Learner,           # Trained
     qtables:QTables,         # Tables of the files
@@ -73,6 +70,8 @@ def measure_images(
     measure = _Measure(qtables, compressed, subsampling, learn.metrics)
     with _without_jpeg(learn), learn.no_bar(), learn.no_logging(): learn.validate(dl=dl, cbs=[measure])
     res = measure.result()
+    for k, v in res.items():
+        if v.isna().all(): raise ValueError(f'the metric {k} has no value for a single image, which a sweep needs for its intervals: it is NaN for each')
     res.attrs['raw'] = measure.raw
     return res
 

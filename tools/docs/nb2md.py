@@ -96,7 +96,7 @@ class Markdown:
 
     def convert(self, nb):
         "The Markdown of notebook `nb`"
-        self.nb = nb
+        self.nb, self.n_figures = nb, 0
         blocks = [b for cell in nb.cells for b in (self.code(cell) if cell.cell_type == 'code' else [self.text(cell.source)])]
         return '\n\n'.join(o.strip('\n') for o in blocks if o.strip()) + '\n'
 
@@ -123,8 +123,12 @@ class Markdown:
         if kind == 'plain': return self.output(value)
         raw = value.encode() if kind == 'svg+xml' else base64.b64decode(value)
         width = out.get('metadata', {}).get(mime, {}).get('width')        # figures of doubled resolution say how wide they want to be
-        alt = 'Figure of the page ' + re.sub('["`<>]', '', self.nb.title)
-        return self.raw(f'<img src="{self.file(raw, kind)}" alt="{alt}"' + (f' width="{width}">' if width else '>'))
+        self.n_figures += 1
+        alt = f'Figure {self.n_figures} of the page ' + re.sub('["`<>]', '', self.nb.title)
+        src = self.file(raw, kind)
+        return self.raw(self.figure(src, f'<img src="{src}" alt="{alt}"' + (f' width="{width}">' if width else '>')))
+
+    def figure(self, src, img): return img
 
     def file(self, raw, kind):
         "The link to a file with the bytes `raw`, written next to the pages and named by its content"
@@ -190,6 +194,8 @@ class Myst(Markdown):
     def href(self, page, anchor): return f'{page}.md' + (f'#{anchor}' if anchor else '')
 
     def image(self, path): return path
+
+    def figure(self, src, img): return f'<a href="{src}">{img}</a>'      # on a phone, the way to see it large
 
     def raw(self, html): return fenced(f'<div class="output">\n{html}\n</div>', '{raw} html')
 

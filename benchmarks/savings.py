@@ -95,19 +95,6 @@ def frequency():
     return Task(train, valid, test, mlp, accuracy, CrossEntropyLossFlat(), 10, 100, (2, 5, 10, 20, 30, 50, 75, 90), (.01, .03, .1, .3, 1), lr=3e-3)
 
 
-@cache
-def hymenoptera():
-    "Ants and bees, the middle of each photo shrunk to 128 x 128: so the traces of its first compression go"
-    table, path = pd.read_csv(data_path('hymenoptera')/'index.csv'), data_path('hymenoptera')
-    def load(t):
-        x = torch.stack([image2tensor(PILImage.create(path/o).crop_pad(int(min(Image.open(path/o).size))).resize((128, 128), Image.Resampling.LANCZOS)) for o in t.path])
-        return x, torch.tensor((t.label == 'bees').values).long()
-    own = table[table.split == 'train']
-    held = np.arange(len(own)) % 5 == 0
-    return Task(load(own[~held]), load(own[held]), load(table[table.split == 'val']), partial(small_cnn, 3, 2, (16, 32, 64, 96)), accuracy, CrossEntropyLossFlat(), 60, 12,
-                (3, 5, 10, 20, 40, 80), (.01, .03, .1, .3, 1.), lr=5e-3, table_epochs=20, tune=(20, 2.5e-3), cbs=(partial(Shift, 16, 16, True),))
-
-
 class SmallFcn(nn.Module):
     "(batch, 3, height, width) -> (batch, classes, height, width): three scales, added"
     def __init__(self, n_out, widths=(16, 32, 64)):

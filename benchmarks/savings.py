@@ -32,6 +32,7 @@ class Task(NamedTuple):
     table_epochs:int = 6
     tune:tuple = (5, 2.5e-3)        # Epochs and learning rate of a model, trained further on compressed pictures
     start:QTables = QTables([40]*64, [40]*64)
+    monotone:bool = False           # Divisors that rise along the zigzag: fewer ways to fit noise, for what is nearly a matter of rate alone
     cbs:tuple = ()      # Classes of callbacks
 
 
@@ -73,7 +74,7 @@ def mnist():
     i = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
     train, valid = split(x[i][:6000], y[i][:6000], 5000)
     return Task(train, valid, (torch.from_numpy(d['x_test'])[:, None], torch.from_numpy(d['y_test']).long()), partial(small_cnn, 1, 10, (16, 32, 64)), accuracy, CrossEntropyLossFlat(), 4, 64,
-                (3, 5, 8, 13, 22, 40, 75), (.01, .03, .1, .2, .4), tune=(2, 5e-3), cbs=(partial(Shift, 2, 2),))
+                (3, 5, 8, 13, 22, 40, 75), (.01, .03, .1, .2, .4), tune=(2, 5e-3), start=QTables.standard(20), monotone=True, cbs=(partial(Shift, 2, 2),))
 
 
 @cache
@@ -172,7 +173,7 @@ def fixed(task, seeds, out):
         tests = list(zip(TensorImage(task.test[0].float()/255), task.test[1]))
         kw = dict(mode='test', fit=lambda l: l.fit(task.table_epochs), seeds=[seed], items=tests, progress=False)
         standard.append(quality_sweep(learn, task.qualities, file=out/f'standard{seed}.csv', **kw))
-        learned.append(quality_sweep(learn, [LearnQTables(task.start, 'tables', rate_weight=w) for w in task.weights], file=out/f'learned{seed}.csv', **kw))
+        learned.append(quality_sweep(learn, [LearnQTables(task.start, 'tables', rate_weight=w, monotone=task.monotone) for w in task.weights], file=out/f'learned{seed}.csv', **kw))
     return pd.concat(standard), pd.concat(learned)
 
 
@@ -185,7 +186,7 @@ def joint(task, seeds, out):
     kw = dict(mode='both', fit=lambda l: l.fit_one_cycle(*task.tune), progress=False)
     make = partial(finished, task, out=out, test=True)
     for seed, rows in found.groupby('seed'):
-        tables = {f'rate_weight {w:g}': LearnQTables(QTables(*json.loads(q)), rate_weight=w, lr=.01) for w, q in zip(task.weights, rows.set_index('tables').loc[[f'rate_weight {w:g}' for w in task.weights]].qtables)}
+        tables = {f'rate_weight {w:g}': LearnQTables(QTables(*json.loads(q)), rate_weight=w, lr=.01, monotone=task.monotone) for w, q in zip(task.weights, rows.set_index('tables').loc[[f'rate_weight {w:g}' for w in task.weights]].qtables)}
         learned.append(quality_sweep(make, tables, seeds=[seed], file=out/f'learned{seed}.csv', **kw))
     return quality_sweep(make, task.qualities, seeds=seeds, file=out/'standard.csv', **kw), pd.concat(learned)
 

@@ -1,4 +1,6 @@
 """Mistakes that are easily made, and what is said then: the class of the error, and a part of its message. Those of files are in test_faults.py."""
+import contextlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,6 @@ from fastai.vision.all import CategoryBlock, CrossEntropyLossFlat, DataBlock, Im
 from torch import nn
 
 from fastjpeg.all import *
-from fastjpeg.jpeg.dct import DctFlip
 
 SR = 8000
 wave = TensorAudio(torch.randn(1, 4000), sr=SR)
@@ -85,6 +86,8 @@ def test_learner_goes_on_after_an_error(cbs):
     learn = pictures(cb := cbs())
     names = [m.name for m in learn.metrics]
     with learn.no_bar(), learn.no_logging():
+        for _ in range(2):                      # the second would wait
+            with contextlib.suppress(ValueError): learn.validate()
         with pytest.raises(ValueError): learn.fit(1)
         learn.remove_cb(cb)
         learn.validate()
@@ -139,9 +142,3 @@ def test_no_full_batch(tmp_path):
 
 def test_integers_as_seeds_of_noise():
     assert white_noise(torch.tensor([1, 2]), 1, 9999).std() == pytest.approx(1, abs=.03)
-
-
-def test_probability_is_of_each_picture():
-    from fastjpeg.jpeg.dct import TensorDct
-    many = TensorDct.from_coefs(encode(photo.expand(2000, -1, -1, -1), q50))
-    assert (DctFlip(.3)(many, split_idx=0) != many).flatten(1).any(1).float().mean() == pytest.approx(.3, abs=.05)

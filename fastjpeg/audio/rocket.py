@@ -668,7 +668,7 @@ def _rocket_digest(rocket, dls):
     for v in (x, *rocket.state_dict().values()): h.update(v.detach().as_subclass(Tensor).cpu().contiguous().numpy().tobytes())
     return h.hexdigest()[:16]
 
-# %% ../../nbs/15_audio.rocket.ipynb #5eae47b2
+# %% ../../nbs/15_audio.rocket.ipynb #ebcc7411
 class RocketLearner(Learner):
     "A `Learner` whose model is kernels, standardisation and a linear layer; fitting trains that on features made once. See `rocket_learner`"
     kept, cache = None, None
@@ -689,16 +689,17 @@ class RocketLearner(Learner):
                 xs, ys = zip(*((rocket(b[0]).cpu(), b[1].detach().as_subclass(Tensor).cpu()) for b in dl))
                 return torch.cat(xs), torch.cat(ys)
             self.kept = of(self.dls.train), of(self.dls.valid)
-            if file:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                try: torch.save(self.kept, part := file.with_suffix(f'.{os.getpid()}.part'))
-                except (OSError, RuntimeError):
-                    self.kept = None            # nothing is done by halves: their mean is not learned yet
-                    part.unlink(missing_ok=True)
-                    raise
-                os.replace(part, file)
         scale.learn(self.kept[0][0].to(scale.mean.device))
+        if file and not file.exists(): self._save(file)
         return self.kept
+
+    def _save(self, file): # whole or not at all
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(f'.{os.getpid()}.part')
+        try:
+            torch.save(self.kept, part)
+            os.replace(part, file)
+        finally: part.unlink(missing_ok=True)
 
     @contextmanager
     def on_features(self):

@@ -81,7 +81,7 @@ class JpegLayer(nn.Module):
     def load(self, qtables:QTables): # Go on from these tables
         self.log_q.copy_(torch.tensor(qtables.tables, dtype=torch.float32).log())
 
-# %% ../../nbs/24_jpeg.learn.ipynb #f2cc7511
+# %% ../../nbs/24_jpeg.learn.ipynb #8524e75b
 def rate_loss(
     x:Tensor,                # (batch, 1 or 3, height, width) in [0,1]
     q:Tensor,                # (2 or 3, 8, 8) tables, with gradients
@@ -90,11 +90,10 @@ def rate_loss(
 )->Tensor:                   # (): per pixel, the mean over the batch
     "What the tables cost for these images, with gradients to the tables"
     if rate not in ('smooth', 'l1', 'inv_l1'): raise ValueError(f"rate must be 'smooth', 'l1' or 'inv_l1', got {rate!r}")
-    x = _batch(x, subsampling)
     if rate == 'inv_l1': return 1/(q[:1] if x.shape[1] == 1 else q).mean()
     pixels = x.shape[-2]*x.shape[-1]
     if rate == 'smooth': return smooth_rate(x, qtables=q, subsampling=subsampling, exact=False).mean()/pixels
-    planes = _Spectrum.apply(x, subsampling)
+    planes = _Spectrum.apply(_batch(x, subsampling), subsampling)
     return sum((_by_block(c)/_tile(t, c)).abs().sum() for c, t in zip(planes, (q[None, :1], q[None, [1, -1]])))/len(x)/pixels
 
 # %% ../../nbs/24_jpeg.learn.ipynb #2d5ccace

@@ -98,14 +98,14 @@ def digit(way, speaker, seed):
 
 def digits():
     res = Results('hearing_digits')
-    main, seeds = 'speed, noise, SpecAugment', range(3)
-    for way, seed in [*((main, o) for o in seeds), *((way, o) for o in seeds for way in WAYS)]:     # what matters most first
+    main = 'speed, noise, SpecAugment'
+    for way, seed in [*((main, o) for o in range(6)), *((way, o) for o in range(3) for way in WAYS)]:     # what matters most first
         for speaker in SPEAKERS: res.get(digit, way=way, speaker=speaker, seed=seed)
     df = res.df.assign(accuracy=lambda o: o.right/o.of)
     table = df.pivot_table(index='way', columns='speaker', values='accuracy').loc[list(WAYS)]
-    means = df.groupby(['way', 'seed']).accuracy.mean().unstack()
-    table['mean'], table['+-'], table['cpu_s'] = means.mean(1), means.apply(half_width, axis=1), df.groupby('way').cpu_s.mean()
-    print(f'\nDigits of a speaker never heard, means of {means.shape[1]} seeds, 95 % interval over them\n{table.round(3).to_string()}')
+    means = df.groupby(['way', 'seed']).accuracy.mean().groupby('way')
+    table['mean'], table['+-'], table['seeds'], table['cpu_s'] = means.mean(), means.agg(half_width), means.size(), df.groupby('way').cpu_s.mean()
+    print(f'\nDigits of a speaker never heard, means of seeds, 95 % interval over them\n{table.round(3).to_string()}')
 
 
 # ---- animals

@@ -1,7 +1,7 @@
 """What learned tables save: bytes at equal held-out loss and metric, against the standard tables at all qualities, both with optimised Huffman tables (Bjontegaard's rate difference, 95 % interval
 over images and seeds). Writes `results/savings.csv` and `results/savings_curves.csv`.
 
-`python -m benchmarks.savings [--sets fsdd camvid ..] [--ways fixed joint] [--seeds 3] [--out savings_out]`. Takes hours on two cores; what is there already in `--out` is not made again."""
+`python -m benchmarks.savings [--sets fsdd camvid ..] [--ways fixed joint model] [--seeds 3] [--out savings_out]`. Takes hours on two cores; what is there already in `--out` is not made again."""
 import argparse
 import json
 from functools import cache, partial
@@ -33,7 +33,8 @@ class Task(NamedTuple):
     tune:tuple = (5, 2.5e-3)        # Epochs and learning rate of a model, trained further on compressed pictures
     start:QTables = QTables([40]*64, [40]*64)
     monotone:bool = False           # Divisors that rise along the zigzag: fewer ways to fit noise, for what is nearly a matter of rate alone
-    cbs:tuple = ()      # Classes of callbacks
+    cbs:tuple = ()      # Makers of callbacks, for a model
+    table_cbs:tuple = None          # And for the tables of a model that stays as it is; the same if `None`
 
 
 def split(x, y, *ends): # (images, labels) cut at the given places
@@ -69,12 +70,14 @@ def fsdd():
 
 @cache
 def mnist():
+    "Handwritten digits, 28 x 28"
     d = np.load(data_path('mnist')/'mnist_subset.npz')
     x, y = torch.from_numpy(d['x_train'])[:, None], torch.from_numpy(d['y_train']).long()
     i = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
     train, valid = split(x[i][:6000], y[i][:6000], 5000)
     return Task(train, valid, (torch.from_numpy(d['x_test'])[:, None], torch.from_numpy(d['y_test']).long()), partial(small_cnn, 1, 10, (16, 32, 64)), accuracy, CrossEntropyLossFlat(), 4, 64,
-                (3, 5, 8, 13, 22, 40, 75), (.01, .03, .1, .2, .4), tune=(2, 5e-3), start=QTables.standard(20), monotone=True, cbs=(partial(Shift, 2, 2),))
+                (3, 5, 8, 13, 22, 40, 75), (.01, .03, .1, .2, .4), tune=(2, 5e-3), start=QTables.standard(20), monotone=True, cbs=(partial(Shift, 2, 2),),
+                table_epochs=15, table_cbs=())      # all digits are centred, so each lies in the same way on the blocks: what tables can use, and moved digits do not show
 
 
 @cache
@@ -153,14 +156,14 @@ def learner(task, seed, test=False):
     return Learner(dls, task.model(), loss_func=task.loss, metrics=task.metric, cbs=[o() for o in task.cbs])
 
 
-def finished(task, seed, out, test=False):
-    "A learner whose model has been trained on clean pictures"
-    file = out.parent/f'model{seed}.pth'
+def finished(task, seed, out, test=False, cbs=None):
+    "A learner whose model has been trained on clean pictures; what is learned next is learned with `cbs`, or the same as the model"
+    file = out/f'model{seed}.pth'
     if not file.exists():
         first = learner(task, seed)
         with first.no_bar(), first.no_logging(): first.fit_one_cycle(task.epochs, task.lr)
         torch.save(first.model.state_dict(), file)
-    learn = learner(task, seed, test)
+    learn = learner(task if cbs is None else task._replace(cbs=cbs), seed, test)
     learn.model.load_state_dict(torch.load(file))
     return learn
 
@@ -169,11 +172,11 @@ def fixed(task, seeds, out):
     "Models trained on clean pictures, and tables for them as they are, selected on the validation set"
     standard, learned = [], []
     for seed in seeds:
-        learn = finished(task, seed, out)
+        learn = finished(task, seed, out, cbs=task.table_cbs)
         tests = list(zip(TensorImage(task.test[0].float()/255), task.test[1]))
         kw = dict(mode='test', fit=lambda l: l.fit(task.table_epochs), seeds=[seed], items=tests, progress=False)
-        standard.append(quality_sweep(learn, task.qualities, file=out/f'standard{seed}.csv', **kw))
-        learned.append(quality_sweep(learn, [LearnQTables(task.start, 'tables', rate_weight=w, monotone=task.monotone) for w in task.weights], file=out/f'learned{seed}.csv', **kw))
+        standard.append(quality_sweep(learn, task.qualities, file=out/'fixed'/f'standard{seed}.csv', **kw))
+        learned.append(quality_sweep(learn, [LearnQTables(task.start, 'tables', rate_weight=w, monotone=task.monotone) for w in task.weights], file=out/'fixed'/f'learned{seed}.csv', **kw))
     return pd.concat(standard), pd.concat(learned)
 
 
@@ -181,14 +184,18 @@ def joint(task, seeds, out):
     """The same models, trained further on compressed pictures: at each quality of the standard tables; and together with their tables, from those of `fixed` on.
 
     Tables that are learned from a flat start, with a model that is itself at its start, save less: see the page of the curves."""
-    (start := out.parent/'fixed').mkdir(exist_ok=True)
-    found, learned = fixed(task, seeds, start)[1], []
+    found, learned = fixed(task, seeds, out)[1], []
     kw = dict(mode='both', fit=lambda l: l.fit_one_cycle(*task.tune), progress=False)
     make = partial(finished, task, out=out, test=True)
     for seed, rows in found.groupby('seed'):
         tables = {f'rate_weight {w:g}': LearnQTables(QTables(*json.loads(q)), rate_weight=w, lr=.01, monotone=task.monotone) for w, q in zip(task.weights, rows.set_index('tables').loc[[f'rate_weight {w:g}' for w in task.weights]].qtables)}
-        learned.append(quality_sweep(make, tables, seeds=[seed], file=out/f'learned{seed}.csv', **kw))
-    return quality_sweep(make, task.qualities, seeds=seeds, file=out/'standard.csv', **kw), pd.concat(learned)
+        learned.append(quality_sweep(make, tables, seeds=[seed], file=out/'joint'/f'learned{seed}.csv', **kw))
+    return quality_sweep(make, task.qualities, seeds=seeds, file=out/'joint'/'standard.csv', **kw), pd.concat(learned)
+
+
+def model(task, seeds, out):
+    "What the standard tables save by that further training alone: a model trained on clean pictures, against one trained further at each quality"
+    return fixed(task, seeds, out)[0], joint(task, seeds, out)[0]
 
 
 def keep(rows, name): # list of dicts, in results/, in place of older rows of the same set and way
@@ -202,23 +209,27 @@ def keep(rows, name): # list of dicts, in results/, in place of older rows of th
 
 def run(argv=()):
     p = argparse.ArgumentParser(prog='python -m benchmarks.savings', description=__doc__)
-    p.add_argument('--sets', nargs='+', default=['frequency', 'cifar', 'fsdd', 'camvid'])
-    p.add_argument('--ways', nargs='+', default=['fixed', 'joint'])
+    p.add_argument('--sets', nargs='+', default=['frequency', 'cifar', 'mnist', 'fsdd', 'camvid'])
+    p.add_argument('--ways', nargs='+', default=['fixed', 'joint', 'model'])
     p.add_argument('--seeds', type=int, default=3)
     p.add_argument('--out', type=Path, default=Path('savings_out'))
     args = p.parse_args(argv)
     for name in args.sets:
+        for way in ('fixed', 'joint'): (args.out/name/way).mkdir(parents=True, exist_ok=True)
         for way in args.ways:
-            (out := args.out/name/way).mkdir(parents=True, exist_ok=True)
-            standard, learned = globals()[way](globals()[name](), range(args.seeds), out)
+            standard, learned = globals()[way](globals()[name](), range(args.seeds), args.out/name)
             metric = next(o[6:] for o in standard if o.startswith('image_') and o not in ('image_loss', 'image_bytes'))
             about = dict(set=name, way=way, seeds=args.seeds)
-            bd = [dict(about, at_equal=m, **bd_rate(standard, learned, m)._asdict()) for m in ('loss', metric)]
-            for o in bd: print(f"{name}, {way}, {args.seeds} seeds, bytes at equal {o['at_equal']}: {BdRate(o['percent'], o['low'], o['high'])}", flush=True)
+            bd = []
+            for m in ('loss', metric):
+                try: bd.append(dict(about, at_equal=m, **(o := bd_rate(standard, learned, m))._asdict()))
+                except ValueError as e: o = e       # one curve lies above the other altogether
+                print(f'{name}, {way}, {args.seeds} seeds, bytes at equal {m}: {o}', flush=True)
+            if bd: keep(bd, 'savings.csv')
+            if way == 'model': continue     # curves of `fixed` and `joint`, once more
             curves = pd.concat([df.groupby('tables', sort=False)[['bytes', 'loss', metric]].mean().rename(columns={metric: 'score'}).reset_index().assign(kind=kind)
                                 for kind, df in (('standard', standard), ('learned', learned))])
             print(curves.round(4).to_string(index=False), flush=True)
-            keep(bd, 'savings.csv')
             keep(curves.assign(**about)[['set', 'way', 'seeds', 'kind', 'tables', 'bytes', 'loss', 'score']].to_dict('records'), 'savings_curves.csv')
 
 

@@ -190,7 +190,14 @@ def _resume(csv, task):
         if k not in df or (df[k] != v).any(): raise ValueError(f'{csv} holds results for {k}={df[k].tolist()[0] if k in df else "?"}, and this comparison has {k}={v}: give it another file')
     return df.to_dict('records')
 
-# %% ../../nbs/14_audio.frontends.ipynb #943b5418
+# %% ../../nbs/14_audio.frontends.ipynb #61608ca4
+def _save(rows, csv):
+    "Whole or not at all: a run that is killed while it writes leaves the file of the run before"
+    part = Path(f'{csv}.part')
+    pd.DataFrame(rows).to_csv(part, index=False)
+    part.replace(csv)
+
+# %% ../../nbs/14_audio.frontends.ipynb #afc958fe
 def compare_frontends(
     files,                # Paths of recordings
     labels,               # Their labels
@@ -224,7 +231,7 @@ def compare_frontends(
         set_seed(seed, reproducible=False)
         dls = block.dataloaders(range(len(files)), bs=bs, num_workers=0)
         rows.append({**task, 'frontend': name, 'seed': seed, **_train(dls, frontends[name], sr, model, budget, lr)})
-        if csv is not None: pd.DataFrame(rows).to_csv(csv, index=False)
+        if csv is not None: _save(rows, csv)
     df = pd.DataFrame(rows)
     return df[df.frontend.isin(list(frontends)) & df.seed.isin(list(seeds))].drop(columns=list(task)).reset_index(drop=True)
 

@@ -101,13 +101,17 @@ def _check_mode(mode, tables, learn, fit, subsampling):
         if o.train != want: raise ValueError(f'tables {k!r}: mode {mode!r} needs LearnQTables(train={want!r}), got {o.train!r}')
         if o.layer.subsampling != subsampling: raise ValueError(f'tables {k!r}: LearnQTables(subsampling={o.layer.subsampling!r}) in a sweep of subsampling {subsampling!r}')
 
-# %% ../../nbs/26_jpeg.curves.ipynb #68094a67
-def _read_sweep(file, mode, subsampling)->list: # rows that are there already
+# %% ../../nbs/26_jpeg.curves.ipynb #f091deee
+def _entries(qtables): return qtables.tables.reshape(-1, 64).tolist()
+
+def _read_sweep(file, mode, subsampling, tables)->list: # rows that are there already
     if file is None or not Path(file).exists(): return []
     df = pd.read_csv(file)
     for k, want in (('mode', mode), ('subsampling', subsampling)):
         if k not in df: raise ValueError(f'{file} is not a sweep: it has no column {k!r}')
         if (df[k] != want).any(): raise ValueError(f'{file} holds a sweep with {k} {df[k].iloc[0]!r}, this one has {want!r}; choose another file')
+    for k, q in zip(df.tables, df.qtables):
+        if isinstance(o := tables.get(k), QTables) and json.loads(q) != _entries(o): raise ValueError(f'{file} holds results of other tables with the name {k!r}; choose another name or another file')
     for k in df.filter(regex='^image_'): df[k] = df[k].map(json.loads).map(np.array)
     return df.to_dict('records')
 
@@ -132,7 +136,7 @@ def _one_run(learn, tables, mode, fit, subsampling):
     if mode != 'test': _quietly(fit, learn, [UseJpeg(tables, 'train', subsampling)])
     return tables
 
-# %% ../../nbs/26_jpeg.curves.ipynb #96447126
+# %% ../../nbs/26_jpeg.curves.ipynb #0fd19e73
 def quality_sweep(
     learn,                   # A trained `Learner` (mode 'test'), or a function that makes an untrained one from a seed
     tables=(5, 10, 20, 30, 50, 75, 90, 100), # What to compare: qualities, `QTables` and `LearnQTables`, in a list or in a dict by name
@@ -149,7 +153,7 @@ def quality_sweep(
     if file is not None and not Path(file).absolute().parent.is_dir(): raise FileNotFoundError(f'{file}: its folder is not there')
     tables = _named(tables)
     _check_mode(mode, tables, learn, fit, subsampling)
-    rows = _read_sweep(file, mode, subsampling)
+    rows = _read_sweep(file, mode, subsampling, tables)
     done, models = {(r['tables'], r['seed']) for r in rows}, {}
     todo = [(s, k) for s in seeds for k in tables if (k, s) not in done]
     for seed, name in progress_bar(todo) if progress else todo:
@@ -161,8 +165,9 @@ def quality_sweep(
         else: model = learn(seed)
         q = _one_run(model, tables[name], mode, fit, subsampling)
         images = measure_images(model, q, mode != 'train', items, subsampling)
+        if rows and len(images) != (n := len(rows[0]['image_bytes'])): raise ValueError(f'{file} holds results of {n} images, and here are {len(images)}; choose another file')
         rows.append(dict(tables=name, quality=q.quality or np.nan, seed=seed, mode=mode, subsampling=subsampling, **images[['bytes']].mean(), rate=images.attrs['raw']/images.bytes.mean(),
-                         **images.drop(columns='bytes').mean(), qtables=json.dumps(q.tables.reshape(-1, 64).tolist()), **{f'image_{k}': v.to_numpy() for k, v in images.items()}))
+                         **images.drop(columns='bytes').mean(), qtables=json.dumps(_entries(q)), **{f'image_{k}': v.to_numpy() for k, v in images.items()}))
         if file is not None: _write_sweep(pd.DataFrame(rows), file)
     df = pd.DataFrame(rows)
     return df[df.tables.isin(tables) & df.seed.isin(seeds)].reset_index(drop=True)

@@ -33,8 +33,7 @@ class Task(NamedTuple):
     tune:tuple = (5, 2.5e-3)        # Epochs and learning rate of a model, trained further on compressed pictures
     start:QTables = QTables([40]*64, [40]*64)
     monotone:bool = False           # Divisors that rise along the zigzag: fewer ways to fit noise, for what is nearly a matter of rate alone
-    cbs:tuple = ()      # Makers of callbacks, for a model
-    table_cbs:tuple = None          # And for the tables of a model that stays as it is; the same if `None`
+    cbs:tuple = ()      # Makers of callbacks
 
 
 def split(x, y, *ends): # (images, labels) cut at the given places
@@ -70,14 +69,13 @@ def fsdd():
 
 @cache
 def mnist():
-    "Handwritten digits, 28 x 28"
+    "Handwritten digits, 28 x 28; 4000 of the training pictures are held out, for the settings were chosen on the test pictures"
     d = np.load(data_path('mnist')/'mnist_subset.npz')
     x, y = torch.from_numpy(d['x_train'])[:, None], torch.from_numpy(d['y_train']).long()
     i = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
-    train, valid = split(x[i][:6000], y[i][:6000], 5000)
-    return Task(train, valid, (torch.from_numpy(d['x_test'])[:, None], torch.from_numpy(d['y_test']).long()), partial(small_cnn, 1, 10, (16, 32, 64)), accuracy, CrossEntropyLossFlat(), 4, 64,
-                (3, 5, 8, 13, 22, 40, 75), (.01, .03, .1, .2, .4), tune=(2, 5e-3), start=QTables.standard(20), monotone=True, cbs=(partial(Shift, 2, 2),),
-                table_epochs=15, table_cbs=())      # all digits are centred, so each lies in the same way on the blocks: what tables can use, and moved digits do not show
+    train, valid, test = split(x[i], y[i], 5000, 6000)
+    return Task(train, valid, test, partial(small_cnn, 1, 10, (16, 32, 64)), accuracy, CrossEntropyLossFlat(), 4, 64,
+                (3, 5, 8, 13, 22, 40, 75), (.01, .03, .1, .2, .4), tune=(2, 5e-3), start=QTables.standard(20), monotone=True, cbs=(partial(Shift, 2, 2),))
 
 
 @cache
@@ -88,6 +86,14 @@ def cifar():
     train, valid = split(x[i], y[i], 1700)
     return Task(train, valid, (torch.from_numpy(d['x_test']).permute(0, 3, 1, 2), torch.from_numpy(d['y_test']).long()), partial(small_cnn, 3, 10, (32, 64, 96)), accuracy, CrossEntropyLossFlat(), 10, 64,
                 (2, 3, 4, 6, 9, 14, 25, 45), (.05, .1, .2, .4, .8, 1.6), lr=5e-3, cbs=(partial(Shift, 2, 2, True),))
+
+
+@cache
+def cifar_gray():
+    "The same without colour: how much of the saving is in the table for it?"
+    task = cifar()
+    gray = [((x*torch.tensor([.299, .587, .114])[:, None, None]).sum(1, keepdim=True).round().byte(), y) for x, y in task[:3]]
+    return task._replace(train=gray[0], valid=gray[1], test=gray[2], model=partial(small_cnn, 1, 10, (32, 64, 96)))
 
 
 @cache
@@ -156,14 +162,14 @@ def learner(task, seed, test=False):
     return Learner(dls, task.model(), loss_func=task.loss, metrics=task.metric, cbs=[o() for o in task.cbs])
 
 
-def finished(task, seed, out, test=False, cbs=None):
-    "A learner whose model has been trained on clean pictures; what is learned next is learned with `cbs`, or the same as the model"
+def finished(task, seed, out, test=False):
+    "A learner whose model has been trained on clean pictures"
     file = out/f'model{seed}.pth'
     if not file.exists():
         first = learner(task, seed)
         with first.no_bar(), first.no_logging(): first.fit_one_cycle(task.epochs, task.lr)
         torch.save(first.model.state_dict(), file)
-    learn = learner(task if cbs is None else task._replace(cbs=cbs), seed, test)
+    learn = learner(task, seed, test)
     learn.model.load_state_dict(torch.load(file))
     return learn
 
@@ -172,7 +178,7 @@ def fixed(task, seeds, out):
     "Models trained on clean pictures, and tables for them as they are, selected on the validation set"
     standard, learned = [], []
     for seed in seeds:
-        learn = finished(task, seed, out, cbs=task.table_cbs)
+        learn = finished(task, seed, out)
         tests = list(zip(TensorImage(task.test[0].float()/255), task.test[1]))
         kw = dict(mode='test', fit=lambda l: l.fit(task.table_epochs), seeds=[seed], items=tests, progress=False)
         standard.append(quality_sweep(learn, task.qualities, file=out/'fixed'/f'standard{seed}.csv', **kw))

@@ -43,7 +43,7 @@ def _per_item(
     "A number per item, in the shape that multiplies with the batch"
     return values.reshape(-1, *[1]*(like.ndim-1))
 
-# %% ../../nbs/13_audio.augment.ipynb #d4b1d149
+# %% ../../nbs/13_audio.augment.ipynb #694dbeb9
 class Augment(DisplayedTransform):
     "What augmentations have in common: in training only (`split_idx=0`), and drawn for each item of a batch by itself. Derive from `AugmentAudio` or `AugmentSpec`"
     split_idx = 0
@@ -55,7 +55,7 @@ class Augment(DisplayedTransform):
         self.p = p
 
     def change(self,
-        x:Tensor,  # (batch, channels, ..., time) the items to be changed, not in half precision
+        x:Tensor,  # (batch, channels, ..., time) the items to be changed, not in half precision; waveforms are silent after their end
         n:Tensor,  # (batch) their true lengths along the time axis
         of:TensorSignal # What they are from; knows `sr`
     )->Tensor:     # Same shape
@@ -70,7 +70,9 @@ class Augment(DisplayedTransform):
         everyone = len(hit) == len(batch)
         old = batch if everyone else batch[hit]
         n = torch.full((len(hit),), batch.shape[-1], device=x.device) if x.lengths is None else x.lengths.to(x.device)[hit]
-        new = self.change(old.float() if old.dtype in (torch.float16, torch.bfloat16) else old, n, x).to(old.dtype)
+        new = old.float() if old.dtype in (torch.float16, torch.bfloat16) else old
+        if x.lengths is not None and ndim == 2: new = new*_within(n, new)
+        new = self.change(new, n, x).to(old.dtype)
         if x.lengths is not None: new = torch.where(_within(n, new), new, old)
         res = (new if everyone else batch.index_copy(0, hit, new)).reshape(x.shape).as_subclass(type(x))
         res.set_meta(x, as_copy=True)
@@ -202,7 +204,7 @@ def coloured_noise(
 # %% ../../nbs/13_audio.augment.ipynb #e630083d
 def _seeds(n): return torch.randint(-2**31, 2**31-1, (len(n),), dtype=torch.int32).to(n.device, non_blocking=True)
 
-# %% ../../nbs/13_audio.augment.ipynb #79b656df
+# %% ../../nbs/13_audio.augment.ipynb #0164c692
 class AddNoise(AugmentAudio):
     "Noise of any colour. Without `snr` by the rule of the fastai forum: normal noise of a standard deviation up to 0.1 % of the peak"
     def __init__(self,
@@ -215,10 +217,10 @@ class AddNoise(AugmentAudio):
         self._snr, self._beta = None if snr is None else _range('snr', snr), _range('beta', beta)
 
     def change(self, x, n, of):
-        white = self._beta == (0., 0.)
+        white, padded = self._beta == (0., 0.), of.lengths is not None
         def add(x, n, seed, beta, amount):
             noise = white_noise(seed, *x.shape[1:]) if white else coloured_noise(seed, beta, *x.shape[1:])
-            if self._snr is not None: return mix_at_snr(x, noise, amount, _within(n, x))
+            if self._snr is not None: return mix_at_snr(x, noise, amount, _within(n, x) if padded else None)
             return x+_per_item(amount*x.abs().amax((-2, -1)), x)*noise
         return _piecewise(add, x, n, _seeds(n), n if white else _draw(self._beta, n), _draw(self._snr or (0, .001), n))
 
@@ -240,7 +242,7 @@ class _Recordings:
             self._loaded[sr, device] = torch.cat(xs).to(device), n.cumsum(0)-n, n
         return self._loaded[sr, device]
 
-# %% ../../nbs/13_audio.augment.ipynb #d9d497a3
+# %% ../../nbs/13_audio.augment.ipynb #bb59def6
 class AddBackground(AugmentAudio):
     "A piece of a recording of something else, at a true signal-to-noise ratio; short recordings are repeated"
     def __init__(self,
@@ -256,7 +258,7 @@ class AddBackground(AugmentAudio):
         i = torch.randint(len(start), (len(n),))
         start, length, offset = (o.to(x.device, non_blocking=True)[:, None] for o in (start[i], length[i], (torch.rand(len(n))*length[i]).long()))
         noise = samples[start+(offset+torch.arange(x.shape[-1], device=x.device))%length]
-        return mix_at_snr(x, noise[:, None].expand_as(x), _draw(self._snr, n), _within(n, x))
+        return mix_at_snr(x, noise[:, None].expand_as(x), _draw(self._snr, n), None if of.lengths is None else _within(n, x))
 
 # %% ../../nbs/13_audio.augment.ipynb #b7e55ffb
 def reverberate(
@@ -268,7 +270,7 @@ def reverberate(
     wet = torch.fft.irfft(torch.fft.rfft(x, size)*torch.fft.rfft(ir, size), size)[..., :x.shape[-1]]
     return wet*_ratio(x, wet).to(wet.dtype)
 
-# %% ../../nbs/13_audio.augment.ipynb #035dc258
+# %% ../../nbs/13_audio.augment.ipynb #513512b4
 class ImpulseResponse(AugmentAudio):
     "The sound in a room"
     def __init__(self,
@@ -296,7 +298,7 @@ class ImpulseResponse(AugmentAudio):
 
     def change(self, x, n, of):
         ir = (self._recorded if self._bank else self._synthetic)(n, of.sr)[:, None].to(x.dtype)
-        return _piecewise(lambda x, n, ir: reverberate(x*_within(n, x), ir), x, n, ir)
+        return _piecewise(reverberate, x, ir)
 
 # %% ../../nbs/13_audio.augment.ipynb #af8b9eaa
 def _take(
@@ -308,7 +310,7 @@ def _take(
     shape = (len(x), *[1]*(x.ndim-2), -1)
     return x.gather(-1, i.clamp(0, x.shape[-1]-1).view(shape).expand(*x.shape[:-1], -1))*ok.view(shape)
 
-# %% ../../nbs/13_audio.augment.ipynb #7d46b0e1
+# %% ../../nbs/13_audio.augment.ipynb #114c5b1c
 class Shift(AugmentAudio):
     "Earlier or later"
     def __init__(self,
@@ -323,7 +325,7 @@ class Shift(AugmentAudio):
         T, shift = x.shape[-1], (_draw(self._seconds, n)*of.sr).round().long()
         if self.wrap: return _take(x, i := (torch.arange(T, device=x.device)-shift[:, None])%n.clamp(min=1)[:, None], i < n[:, None])
         most = min(T, math.ceil(max(map(abs, self._seconds))*of.sr))
-        padded = torch.nn.functional.pad(x*_within(n, x), (most, most))
+        padded = torch.nn.functional.pad(x, (most, most))
         return padded.unfold(-1, T, 1)[torch.arange(len(x), device=x.device), :, most-shift.clamp(-most, most)]     # copies runs of samples; an index for each is slower
 
 # %% ../../nbs/13_audio.augment.ipynb #0f859eb7
@@ -404,7 +406,7 @@ def change_speed(
     at = middle+(torch.arange(x.shape[-1], device=x.device)-middle)*rate[:, None]
     return _interpolate(x, at, 1/rate)
 
-# %% ../../nbs/13_audio.augment.ipynb #74a2f0c8
+# %% ../../nbs/13_audio.augment.ipynb #43f37173
 class Speed(AugmentAudio):
     "Faster and higher, or slower and lower"
     def __init__(self,
@@ -414,7 +416,7 @@ class Speed(AugmentAudio):
         super().__init__(p)
         self.rate, self._rate = rate, _range('rate', rate, above=0)
 
-    def change(self, x, n, of): return change_speed(x*_within(n, x), _draw(self._rate, n, log=True), n)
+    def change(self, x, n, of): return change_speed(x, _draw(self._rate, n, log=True), n)
 
 # %% ../../nbs/13_audio.augment.ipynb #177c80b3
 def time_stretch(
@@ -457,7 +459,7 @@ def pitch_shift(
     at = n[:, None]*rate[:, None]/2+(torch.arange(x.shape[-1], device=x.device)-n[:, None]/2)*rate[:, None]
     return _interpolate(long, at, 1/rate)
 
-# %% ../../nbs/13_audio.augment.ipynb #ae231da5
+# %% ../../nbs/13_audio.augment.ipynb #9893371a
 class TimeStretch(AugmentAudio):
     "Faster or slower at the same pitch"
     def __init__(self,
@@ -467,9 +469,9 @@ class TimeStretch(AugmentAudio):
         super().__init__(p)
         self.rate, self._rate = rate, _range('rate', rate, above=0)
 
-    def change(self, x, n, of): return time_stretch(x*_within(n, x), _draw(self._rate, n, log=True), n, n_fft=_vocoder_window(of.sr))
+    def change(self, x, n, of): return time_stretch(x, _draw(self._rate, n, log=True), n, n_fft=_vocoder_window(of.sr))
 
-# %% ../../nbs/13_audio.augment.ipynb #87287feb
+# %% ../../nbs/13_audio.augment.ipynb #8cda0c8b
 class PitchShift(AugmentAudio):
     "Higher or lower at the same tempo"
     def __init__(self,
@@ -479,7 +481,7 @@ class PitchShift(AugmentAudio):
         super().__init__(p)
         self.semitones, self._semitones = semitones, _range('semitones', semitones)
 
-    def change(self, x, n, of): return pitch_shift(x*_within(n, x), _draw(self._semitones, n), n, n_fft=_vocoder_window(of.sr))
+    def change(self, x, n, of): return pitch_shift(x, _draw(self._semitones, n), n, n_fft=_vocoder_window(of.sr))
 
 # %% ../../nbs/13_audio.augment.ipynb #e26f90f8
 def bandpass(
@@ -497,7 +499,7 @@ def bandpass(
     if high is not None: loss = loss*(2*order*(f-high.log2()[:, None])).exp2().add(1)
     return torch.fft.irfft(torch.fft.rfft(x, size)*loss.rsqrt().view(-1, 1, len(f)), size)[..., :x.shape[-1]]
 
-# %% ../../nbs/13_audio.augment.ipynb #548461d7
+# %% ../../nbs/13_audio.augment.ipynb #0b4d8f4f
 class Bandpass(AugmentAudio):
     "A high-pass (`low` only), a low-pass (`high` only) or a band-pass (both), with corners drawn evenly on a logarithmic scale"
     def __init__(self,
@@ -515,8 +517,8 @@ class Bandpass(AugmentAudio):
 
     def change(self, x, n, of):
         low, high = (None if o is None else _draw(o, n, log=True).to(x.dtype) for o in (self._low, self._high))
-        def f(x, n, low, high): return bandpass(x*_within(n, x), of.sr, None if self._low is None else low, None if self._high is None else high, self.filter_order)
-        return _piecewise(f, x, n, n if low is None else low, n if high is None else high)
+        def f(x, low, high): return bandpass(x, of.sr, None if self._low is None else low, None if self._high is None else high, self.filter_order)
+        return _piecewise(f, x, n if low is None else low, n if high is None else high)
 
 # %% ../../nbs/13_audio.augment.ipynb #3ccfd9ba
 class Audiomentations(DisplayedTransform):

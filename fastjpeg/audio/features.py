@@ -7,7 +7,7 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.features.html.md"""
 # %% auto #0
 __all__ = ['extract_features', 'read_features']
 
-# %% ../../nbs/19_audio.features.ipynb #c0f36ac3
+# %% ../../nbs/19_audio.features.ipynb #700e2ab7
 import json
 import multiprocessing
 import os
@@ -27,8 +27,8 @@ from fastcore.foundation import L
 from fastprogress.fastprogress import progress_bar
 from torch import Tensor
 
-from .core import LoadAudio, TensorAudio
-from .recordings import _told, _write
+from .core import LoadAudio, TensorAudio, _write
+from .recordings import _told
 
 # %% ../../nbs/19_audio.features.ipynb #14e7c09e
 @torch.no_grad()

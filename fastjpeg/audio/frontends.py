@@ -8,10 +8,11 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.frontends.html.md"""
 __all__ = ['FrontEnd', 'GaborBank', 'loudest_segment', 'trim_silence', 'LoudestSegment', 'TrimSilence', 'compare_frontends',
            'summarise_frontends', 'plot_frontends']
 
-# %% ../../nbs/14_audio.frontends.ipynb #000ca4e3
+# %% ../../nbs/14_audio.frontends.ipynb #4b57d94f
 import math
 import time
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from fastprogress.fastprogress import progress_bar
 from fasttransform import DisplayedTransform
 from torch import Tensor, nn
 
-from .core import AudioBlock, TensorAudio
+from .core import AudioBlock, TensorAudio, _write
 from .pcen import _full
 from .spectrogram import _frames_to
 from ..models import small_cnn
@@ -190,14 +191,7 @@ def _resume(csv, task):
         if k not in df or (df[k] != v).any(): raise ValueError(f'{csv} holds results for {k}={df[k].tolist()[0] if k in df else "?"}, and this comparison has {k}={v}: give it another file')
     return df.to_dict('records')
 
-# %% ../../nbs/14_audio.frontends.ipynb #61608ca4
-def _save(rows, csv):
-    "Whole or not at all: a run that is killed while it writes leaves the file of the run before"
-    part = Path(f'{csv}.part')
-    pd.DataFrame(rows).to_csv(part, index=False)
-    part.replace(csv)
-
-# %% ../../nbs/14_audio.frontends.ipynb #afc958fe
+# %% ../../nbs/14_audio.frontends.ipynb #589b39c1
 def compare_frontends(
     files,                # Paths of recordings
     labels,               # Their labels
@@ -231,7 +225,7 @@ def compare_frontends(
         set_seed(seed, reproducible=False)
         dls = block.dataloaders(range(len(files)), bs=bs, num_workers=0)
         rows.append({**task, 'frontend': name, 'seed': seed, **_train(dls, frontends[name], sr, model, budget, lr)})
-        if csv is not None: _save(rows, csv)
+        if csv is not None: _write(csv, partial(pd.DataFrame(rows).to_csv, index=False))
     df = pd.DataFrame(rows)
     return df[df.frontend.isin(list(frontends)) & df.seed.isin(list(seeds))].drop(columns=list(task)).reset_index(drop=True)
 

@@ -8,10 +8,9 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.recordings.html.md"""
 __all__ = ['soundscape', 'predict_recording', 'hysteresis', 'events', 'match_events', 'show_timeline', 'to_raven', 'to_audacity',
            'segments_from_raven', 'predict_recordings']
 
-# %% ../../nbs/18_audio.recordings.ipynb #ff1f87cc
+# %% ../../nbs/18_audio.recordings.ipynb #a552e045
 import array as arrays
 import csv
-import os
 import re
 from hashlib import sha256
 from math import ceil
@@ -28,7 +27,7 @@ from fastprogress.fastprogress import progress_bar
 from scipy.optimize import linear_sum_assignment
 
 from .augment import coloured_noise
-from .core import AudioError, LoadAudio, TensorAudio, _check, _opened, _why_cut
+from .core import AudioError, LoadAudio, TensorAudio, _check, _opened, _why_cut, _write
 from .spectrogram import power_to_db, stft
 from ..windows import Overlap, predict_stream, stream_windows
 
@@ -255,19 +254,6 @@ def _one_file(found):
     names = found.file.unique()
     if len(names) > 1: raise ValueError(f'such a table belongs to one recording, the events are of {len(names)}: write one for each, by found.groupby("file")')
     return names[0] if len(names) else ''
-
-# %% ../../nbs/18_audio.recordings.ipynb #7220d371
-def _write(path, write):
-    "Writes a file that is there whole or not at all: `write` is given it open, under another name"
-    part = Path(path).with_name(f'{Path(path).name}.{os.getpid()}.part')
-    try:
-        with open(part, 'wb') as f:
-            write(f)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(part, path)
-    finally: part.unlink(missing_ok=True)
-    return Path(path)
 
 # %% ../../nbs/18_audio.recordings.ipynb #ac25348f
 def _plain(name): return ' '.join(str(name).split())         # no tabs or line ends in a table of tabs and lines

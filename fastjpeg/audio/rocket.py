@@ -7,13 +7,13 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.rocket.html.md"""
 # %% auto #0
 __all__ = ['znorm', 'MiniRocket', 'MultiRocket', 'Rocket', 'replace_unused', 'Hydra', 'RocketLearner', 'rocket_learner']
 
-# %% ../../nbs/15_audio.rocket.ipynb #9b43cec8
+# %% ../../nbs/15_audio.rocket.ipynb #fb1c3b69
 import hashlib
 import itertools
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -24,6 +24,8 @@ from fastai.learner import Learner
 from numba import njit
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
+
+from .core import _write
 
 # %% ../../nbs/15_audio.rocket.ipynb #141ace53
 _TRIPLES = np.array(list(itertools.combinations(range(9), 3)))     # (84, 3) where a kernel of nine weights has +2; elsewhere it has -1
@@ -668,7 +670,7 @@ def _rocket_digest(rocket, dls):
     for v in (x, *rocket.state_dict().values()): h.update(v.detach().as_subclass(Tensor).cpu().contiguous().numpy().tobytes())
     return h.hexdigest()[:16]
 
-# %% ../../nbs/15_audio.rocket.ipynb #ebcc7411
+# %% ../../nbs/15_audio.rocket.ipynb #6425426c
 class RocketLearner(Learner):
     "A `Learner` whose model is kernels, standardisation and a linear layer; fitting trains that on features made once. See `rocket_learner`"
     kept, cache = None, None
@@ -690,16 +692,10 @@ class RocketLearner(Learner):
                 return torch.cat(xs), torch.cat(ys)
             self.kept = of(self.dls.train), of(self.dls.valid)
         scale.learn(self.kept[0][0].to(scale.mean.device))
-        if file and not file.exists(): self._save(file)
+        if file and not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            _write(file, partial(torch.save, self.kept))
         return self.kept
-
-    def _save(self, file): # whole or not at all
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(f'.{os.getpid()}.part')
-        try:
-            torch.save(self.kept, part)
-            os.replace(part, file)
-        finally: part.unlink(missing_ok=True)
 
     @contextmanager
     def on_features(self):

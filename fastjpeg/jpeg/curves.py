@@ -136,7 +136,7 @@ def _one_run(learn, tables, mode, fit, subsampling):
     if mode != 'test': _quietly(fit, learn, [UseJpeg(tables, 'train', subsampling)])
     return tables
 
-# %% ../../nbs/26_jpeg.curves.ipynb #0fd19e73
+# %% ../../nbs/26_jpeg.curves.ipynb #01aac1b3
 def quality_sweep(
     learn,                   # A trained `Learner` (mode 'test'), or a function that makes an untrained one from a seed
     tables=(5, 10, 20, 30, 50, 75, 90, 100), # What to compare: qualities, `QTables` and `LearnQTables`, in a list or in a dict by name
@@ -156,6 +156,7 @@ def quality_sweep(
     rows = _read_sweep(file, mode, subsampling, tables)
     done, models = {(r['tables'], r['seed']) for r in rows}, {}
     todo = [(s, k) for s in seeds for k in tables if (k, s) not in done]
+    there = len(rows[0]['image_bytes']) if rows else 0
     for seed, name in progress_bar(todo) if progress else todo:
         if mode == 'test':
             if seed not in models:
@@ -163,9 +164,9 @@ def quality_sweep(
                 if models[seed] is not learn: _quietly(fit, models[seed])
             model = models[seed]
         else: model = learn(seed)
+        if there not in (0, n := len(model.dls.valid_ds if items is None else items)): raise ValueError(f'{file} holds results of {there} images, and here are {n}; choose another file')
         q = _one_run(model, tables[name], mode, fit, subsampling)
         images = measure_images(model, q, mode != 'train', items, subsampling)
-        if rows and len(images) != (n := len(rows[0]['image_bytes'])): raise ValueError(f'{file} holds results of {n} images, and here are {len(images)}; choose another file')
         rows.append(dict(tables=name, quality=q.quality or np.nan, seed=seed, mode=mode, subsampling=subsampling, **images[['bytes']].mean(), rate=images.attrs['raw']/images.bytes.mean(),
                          **images.drop(columns='bytes').mean(), qtables=json.dumps(_entries(q)), **{f'image_{k}': v.to_numpy() for k, v in images.items()}))
         if file is not None: _write_sweep(pd.DataFrame(rows), file)

@@ -46,7 +46,7 @@ MISTAKES = [
     (lambda: Bandpass(low=3000, high=100), ValueError, 'low=3000, high=100'),
     (lambda: compare_frontends(['a.wav'], ['a'], [Mel()]), ValueError, 'dict'),
     (lambda: compare_frontends(['a.wav'], ['a'], {'mel': Mel()}, valid_pct=20), ValueError, 'between 0 and 1'),
-    (lambda: compare_frontends(['a.wav'], ['a'], {'mel': Mel()}, csv='nowhere/r.csv'), FileNotFoundError, 'nowhere/r.csv'),
+    (lambda: compare_frontends(['a.wav'], ['a'], {'mel': Mel()}, store='README.md'), NotADirectoryError, 'README.md is a file'),
     (lambda: soundscape('night.wav', ['a.wav'], ['a', 'b'], 10, SR), ValueError, '1 recordings and 2 labels'),
     (lambda: encode(photo, None), TypeError, 'qtables'),
     (lambda: nbytes(photo), TypeError, 'Coefs are expected'),

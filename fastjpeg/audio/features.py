@@ -9,11 +9,8 @@ __all__ = ['extract_features', 'read_features']
 
 # %% ../../nbs/19_audio.features.ipynb #700e2ab7
 import json
-import multiprocessing
 import os
-import threading
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import BrokenExecutor, Executor
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -29,6 +26,7 @@ from torch import Tensor
 
 from .core import LoadAudio, TensorAudio, _write
 from .recordings import _told
+from ..parallel import count_workers, in_processes
 
 # %% ../../nbs/19_audio.features.ipynb #14e7c09e
 @torch.no_grad()
@@ -127,44 +125,6 @@ def _check_settings(dest, settings, files, load, transform):
         if got.shape != want.shape or not np.allclose(got, want, rtol=0, atol=1e-3*np.abs(want).max(initial=0), equal_nan=True): changes = ['the transform makes other features of the first recording: its weights are others, or it is random']
     if changes: raise ValueError(f'{dest} holds features that were made in another way: {"; ".join(changes)}. Take another folder, or delete this one')
 
-# %% ../../nbs/19_audio.features.ipynb #5276978f
-def _end_with_parent():
-    "In a worker: end with the process that started it, even if that is killed"
-    def watch():
-        multiprocessing.parent_process().join()
-        os._exit(1)
-    threading.Thread(target=watch, daemon=True).start()
-
-# %% ../../nbs/19_audio.features.ipynb #125d0894
-@contextmanager
-def _workers(n, executor):
-    "The executor that was given, else `n` new processes; `None` if `n` is 0"
-    if executor is not None or not n: yield executor
-    else:
-        with ProcessPoolExecutor(n, mp_context=multiprocessing.get_context('spawn'), initializer=_end_with_parent) as pool: yield pool
-
-# %% ../../nbs/19_audio.features.ipynb #227d6e77
-def _run(
-    executor,   # With `submit`; `None` for this process
-    n:int,      # Calls that are under way at a time: a long list of them shall not wait in memory
-    calls       # Arguments of `_compute`
-):              # Yields what it returns, in the order in which they are done
-    if executor is None:
-        yield from (_compute(*o) for o in calls)
-        return
-    running = set()
-    try:
-        for call in calls:
-            if len(running) >= n:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from (o.result() for o in done)
-            running.add(executor.submit(_compute, *call))
-        while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (o.result() for o in done)
-    finally:
-        for o in running: o.cancel()
-
 # %% ../../nbs/19_audio.features.ipynb #c37c7771
 def extract_features(
     files,                    # Paths of recordings; each is taken once
@@ -192,14 +152,12 @@ def extract_features(
     todo = [(os.path.abspath(f), k) for f, k in files.items() if k not in done or done[k][2]]
     job, starts = cloudpickle.dumps((load, transform)), range(0, len(todo), chunk)
     calls = ((job, *map(list, zip(*todo[i:i+chunk])), folder) for i in starts)
-    n_workers = os.cpu_count() if n_workers is None else n_workers
     n_bad = 0
     try:
-        with _workers(min(n_workers, len(starts)), executor) as pool:
-            bar = progress_bar(_run(pool, 2*max(1, n_workers), calls), total=len(starts), display=progress and bool(todo))
-            for n in bar:
-                n_bad += n
-                bar.comment = f'{n_bad} could not be used'
+        bar = progress_bar(in_processes(_compute, calls, min(count_workers(n_workers), len(starts)), executor), total=len(starts), display=progress and bool(todo))
+        for n in bar:
+            n_bad += n
+            bar.comment = f'{n_bad} could not be used'
     except BrokenExecutor as e:
         raise RuntimeError(f'a worker process has died, perhaps of too little memory; or a script calls this outside of `if __name__ == "__main__":`. What is done is kept in {dest}: call it again to go on') from e
     done = _done(folder)

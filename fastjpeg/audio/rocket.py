@@ -10,7 +10,6 @@ __all__ = ['znorm', 'MiniRocket', 'MultiRocket', 'Rocket', 'replace_unused', 'Hy
 # %% ../../nbs/15_audio.rocket.ipynb #fb1c3b69
 import hashlib
 import itertools
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
@@ -26,6 +25,7 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from .core import _write
+from ..parallel import in_threads
 
 # %% ../../nbs/15_audio.rocket.ipynb #141ace53
 _TRIPLES = np.array(list(itertools.combinations(range(9), 3)))     # (84, 3) where a kernel of nine weights has +2; elsewhere it has -1
@@ -220,25 +220,13 @@ def _mini_clip(x, skew, dilations, counts, biases, channels, same, multi, out):
                     start += count
                     k += 1
 
-# %% ../../nbs/15_audio.rocket.ipynb #98f8d942
-def _over_threads(
-    f,     # Function of an index, which lets go of Python's lock
-    n:int  # Indices
-):
-    "`f` of 0..n-1 in as many threads as torch uses"
-    workers = min(n, torch.get_num_threads())
-    if workers > 1:
-        with ThreadPoolExecutor(workers) as pool: list(pool.map(f, range(n)))
-    else:
-        for i in range(n): f(i)
-
 # %% ../../nbs/15_audio.rocket.ipynb #14d05089
 def _mini_numba(x, lengths, skew, dilations, counts, biases, channels, same, multi):
     "As `_mini_torch`, on the processor"
     x, (dilations, counts, biases, channels) = x.contiguous().numpy(), (o.numpy() for o in (dilations, counts, biases, channels))
     out = np.zeros((len(x), 4 if multi else 1, len(biases)), np.float32)
     lengths = lengths.tolist()
-    _over_threads(lambda i: _mini_clip(x[i, :, :lengths[i]], skew, dilations, counts, biases, channels, same, multi, out[i]), len(x))
+    in_threads(lambda i: _mini_clip(x[i, :, :lengths[i]], skew, dilations, counts, biases, channels, same, multi, out[i]), range(len(x)), torch.get_num_threads())
     return torch.from_numpy(out)
 
 # %% ../../nbs/15_audio.rocket.ipynb #c3638dbb
@@ -526,7 +514,7 @@ class Rocket(_Features):
             return torch.cat(res) if res else x.new_zeros(0, self.n_features)
         x, kernels, lengths = x.contiguous().numpy(), [o.numpy() for o in kernels], lengths.tolist()
         out = np.zeros((len(x), self.n_kernels, 2), np.float32)
-        _over_threads(lambda i: _rocket_clip(x[i, :, :lengths[i]], *kernels, out[i]), len(x))
+        in_threads(lambda i: _rocket_clip(x[i, :, :lengths[i]], *kernels, out[i]), range(len(x)), torch.get_num_threads())
         return torch.from_numpy(out).flatten(1)
 
 # %% ../../nbs/15_audio.rocket.ipynb #9741d102
@@ -622,7 +610,7 @@ class Hydra(_Features):
         def one(i):
             o = x[i, :, :lengths[i]]
             _hydra_clip(o, np.diff(o), w, channels, out[i])
-        _over_threads(one, len(x))
+        in_threads(one, range(len(x)), torch.get_num_threads())
         return torch.from_numpy(out.astype(np.float32)).flatten(1)
 
     def _torch(self, x, lengths):

@@ -8,11 +8,8 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.features.html.md"""
 __all__ = ['extract_features', 'read_features']
 
 # %% ../../nbs/19_audio.features.ipynb #700e2ab7
-import multiprocessing
 import os
-import threading
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import BrokenExecutor, Executor
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -26,6 +23,7 @@ from fastprogress.fastprogress import progress_bar
 from torch import Tensor
 
 from .core import LoadAudio
+from ..parallel import count_workers, in_processes
 from ..store import Store, fingerprint, write_whole
 
 # %% ../../nbs/19_audio.features.ipynb #14e7c09e
@@ -90,44 +88,6 @@ def _done(folder):
             if not error or k not in res: res[k] = part.name, i, error          # it may have failed once, and not the next time
     return res
 
-# %% ../../nbs/19_audio.features.ipynb #5276978f
-def _end_with_parent():
-    "In a worker: end with the process that started it, even if that is killed"
-    def watch():
-        multiprocessing.parent_process().join()
-        os._exit(1)
-    threading.Thread(target=watch, daemon=True).start()
-
-# %% ../../nbs/19_audio.features.ipynb #125d0894
-@contextmanager
-def _workers(n, executor):
-    "The executor that was given, else `n` new processes; `None` if `n` is 0"
-    if executor is not None or not n: yield executor
-    else:
-        with ProcessPoolExecutor(n, mp_context=multiprocessing.get_context('spawn'), initializer=_end_with_parent) as pool: yield pool
-
-# %% ../../nbs/19_audio.features.ipynb #227d6e77
-def _run(
-    executor,   # With `submit`; `None` for this process
-    n:int,      # Calls that are under way at a time: a long list of them shall not wait in memory
-    calls       # Arguments of `_compute`
-):              # Yields what it returns, in the order in which they are done
-    if executor is None:
-        yield from (_compute(*o) for o in calls)
-        return
-    running = set()
-    try:
-        for call in calls:
-            if len(running) >= n:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from (o.result() for o in done)
-            running.add(executor.submit(_compute, *call))
-        while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (o.result() for o in done)
-    finally:
-        for o in running: o.cancel()
-
 # %% ../../nbs/19_audio.features.ipynb #c37c7771
 def extract_features(
     files,                    # Paths of recordings; each is taken once
@@ -153,15 +113,13 @@ def extract_features(
     todo = [(os.path.abspath(f), k) for f, k in files.items() if k not in done or done[k][2]]
     job, starts = cloudpickle.dumps((load, transform)), range(0, len(todo), chunk)
     calls = ((job, *map(list, zip(*todo[i:i+chunk])), folder) for i in starts)
-    n_workers = os.cpu_count() if n_workers is None else n_workers
     errors = []
     try:
-        with _workers(min(n_workers, len(starts)), executor) as pool:
-            bar = progress_bar(_run(pool, 2*max(1, n_workers), calls), total=len(starts), display=progress and bool(todo))
-            for found in bar:
-                errors += found
-                bar.comment = f'{sum(map(bool, errors))} could not be used'
-                if not done and all(errors) and len(errors) >= min(100, len(todo)): raise ValueError(f'none of the first {len(errors)} recordings could be used; the last one: {errors[-1]}')
+        bar = progress_bar(in_processes(_compute, calls, min(count_workers(n_workers), len(starts)), executor), total=len(starts), display=progress and bool(todo))
+        for found in bar:
+            errors += found
+            bar.comment = f'{sum(map(bool, errors))} could not be used'
+            if not done and all(errors) and len(errors) >= min(100, len(todo)): raise ValueError(f'none of the first {len(errors)} recordings could be used; the last one: {errors[-1]}')
     except BrokenExecutor as e:
         raise RuntimeError(f'a worker process has died, perhaps of too little memory; or a script calls this outside of `if __name__ == "__main__":`. What is done is kept in {store}: call it again to go on') from e
     done = _done(folder)

@@ -16,7 +16,7 @@ export MPLBACKEND      := agg
 .PHONY: demo test docs bench release clean
 
 demo: $(VENV)/.package
-	@$(BIN)/fastjpeg_demo $(if $(DATA),--data '$(DATA)') $(if $(value LABEL),--label '$(value LABEL)')
+	@$(BIN)/fastjpeg_demo $(if $(DATA),--data '$(DATA)') $(if $(value LABEL),--label '$(value LABEL)') $(if $(value GROUP),--group '$(value GROUP)')
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)

@@ -7,7 +7,7 @@ Docs: https://fastjpeg.github.io/fastjpeg/store.html.md"""
 # %% auto #0
 __all__ = ['write_whole', 'parts', 'describe', 'fingerprint', 'differences', 'StoreError', 'Store']
 
-# %% ../nbs/04_store.ipynb #9f96c0b6
+# %% ../nbs/04_store.ipynb #116bec73
 import dis
 import functools
 import hashlib
@@ -38,7 +38,7 @@ from torch import Tensor, nn
 
 import fastjpeg
 
-# %% ../nbs/04_store.ipynb #b166e6de
+# %% ../nbs/04_store.ipynb #364e6fc3
 def write_whole(
     path:str|Path, # File to write
     write          # Function that is given an open binary file
@@ -58,52 +58,52 @@ def write_whole(
         raise
     return path
 
-# %% ../nbs/04_store.ipynb #32c4e32e
+# %% ../nbs/04_store.ipynb #aea3aae7
 def _digest(*texts)->str: # of text or bytes; 24 hex digits
     h = hashlib.blake2b(digest_size=12)
     for o in texts: h.update(o if isinstance(o, (bytes, memoryview)) else str(o).encode(errors='surrogatepass'))
     return h.hexdigest()
 
-# %% ../nbs/04_store.ipynb #a97dd8f1
+# %% ../nbs/04_store.ipynb #5e04c288
 def _array(x): # numpy
     x = np.asarray(x)
     if x.dtype == object: return [*x.ravel().tolist(), x.shape]
     return f'{x.dtype} {"x".join(map(str, x.shape))} #{_digest(np.ascontiguousarray(x).tobytes())}'
 
-# %% ../nbs/04_store.ipynb #47f6d6c7
+# %% ../nbs/04_store.ipynb #97837ea6
 def _tensor(x):
     if x.is_sparse or x.is_quantized or x.is_meta: return f'{x.dtype} {tuple(x.shape)} {x}'
     data = x.detach().as_subclass(Tensor).cpu().contiguous()
     text = f'{str(x.dtype).removeprefix("torch.")} {"x".join(map(str, x.shape))} #{_digest(data.reshape(-1).view(torch.uint8).numpy().tobytes())}'
     return {'data': text, **about} if (about := {k: v for k, v in getattr(x, '__dict__', {}).items() if not k.startswith('_')}) else text
 
-# %% ../nbs/04_store.ipynb #5ac636db
+# %% ../nbs/04_store.ipynb #0827928c
 def _file(path)->str: # a path, and what is there
     path = os.path.abspath(os.fspath(path))
     try: info = os.stat(path)
     except (OSError, ValueError): return f'{path!r}, which is not there'
     return f'{path!r}' if os.path.isdir(path) else f'{path!r} of {info.st_size} bytes, changed {info.st_mtime_ns}'
 
-# %% ../nbs/04_store.ipynb #1f1085c7
+# %% ../nbs/04_store.ipynb #1b769cf5
 def _is_file(x): return isinstance(x, os.PathLike) or isinstance(x, str) and len(x) < 4096 and '\0' not in x and os.path.isfile(x)
 
-# %% ../nbs/04_store.ipynb #be745c48
+# %% ../nbs/04_store.ipynb #20586c8e
 def _code(code)->list: # what a function does, whatever its file and lines are
     return [_digest(code.co_code), code.co_names, [_code(o) if isinstance(o, types.CodeType) else o for o in code.co_consts]]
 
-# %% ../nbs/04_store.ipynb #be34aee5
+# %% ../nbs/04_store.ipynb #4b1de2b9
 def _globals(code)->set: # names of globals that code reads, that of inner functions too
     own = {o.argval for o in dis.get_instructions(code) if o.opname in ('LOAD_GLOBAL', 'LOAD_NAME')}
     return own.union(*(_globals(o) for o in code.co_consts if isinstance(o, types.CodeType)))
 
-# %% ../nbs/04_store.ipynb #2986dc25
+# %% ../nbs/04_store.ipynb #eba19604
 def _importable(x)->bool: # a function or class of a module, which has a name that tells it from others?
     if x.__module__ in ('__main__', None): return False
     there = sys.modules.get(x.__module__)
     for o in x.__qualname__.split('.'): there = getattr(there, o, None)
     return there is x
 
-# %% ../nbs/04_store.ipynb #14953099
+# %% ../nbs/04_store.ipynb #6d7e1b4c
 def _function(x)->dict:
     res = dict(name=f'{x.__module__}.{x.__qualname__}', code=_code(x.__code__), defaults=[x.__defaults__, x.__kwdefaults__])
     if not _importable(x):      # a lambda, or written in a notebook: what it refers to belongs to it
@@ -114,27 +114,27 @@ def _function(x)->dict:
         res.update(free=free, globals={k: x.__globals__[k] for k in sorted(_globals(x.__code__)) if k in x.__globals__})
     return res
 
-# %% ../nbs/04_store.ipynb #68b77acf
+# %% ../nbs/04_store.ipynb #c139c35e
 def _class(x): # by name; one that is written in a notebook by what it does, too
     name = f'{x.__module__}.{x.__qualname__}'
     if _importable(x): return name
     return dict(name=name, bases=x.__bases__, members={k: v for k, v in vars(x).items() if isinstance(v, (types.FunctionType, classmethod, staticmethod, property, *_PLAIN))})
 
-# %% ../nbs/04_store.ipynb #5c912ead
+# %% ../nbs/04_store.ipynb #9ecce520
 _PLAIN = Number, str, bytes, type(None), type(Ellipsis), torch.dtype, torch.device, torch.Size, np.dtype, np.generic, range, slice, Enum
 
-# %% ../nbs/04_store.ipynb #9335e019
+# %% ../nbs/04_store.ipynb #b30b6d87
 def _functions(x): # those behind a method, which fastai dispatches on types
     if isinstance(x, types.FunctionType): return [x]
     return [o.implementation for o in x.methods if isinstance(o.implementation, types.FunctionType)] if isinstance(x, Function) else []
 
-# %% ../nbs/04_store.ipynb #e5dcfae4
+# %% ../nbs/04_store.ipynb #7175f2f3
 @functools.lru_cache(None)
 def _drawn(cls)->frozenset: # attributes that calling an object sets: a random draw, the last result
     calls = [f for c in cls.__mro__ for k in ('before_call', '__call__', 'encodes', 'decodes', 'forward') if k in vars(c) for f in _functions(vars(c)[k])]
     return frozenset(o.argval for f in calls for o in dis.get_instructions(f) if o.opname == 'STORE_ATTR')
 
-# %% ../nbs/04_store.ipynb #4da756c7
+# %% ../nbs/04_store.ipynb #a278f5e7
 def _attributes(x, leave_out=())->dict:
     "A class and its attributes, without those that use has set"
     state = dict(getattr(x, '__dict__', {}))
@@ -143,10 +143,10 @@ def _attributes(x, leave_out=())->dict:
     state = {k: v for k, v in state.items() if k not in _drawn(type(x)) and k not in leave_out and not k.startswith('__')}
     return {'class': type(x), **state}
 
-# %% ../nbs/04_store.ipynb #52192d3d
+# %% ../nbs/04_store.ipynb #85001285
 _OF_MODULES = {o for o in vars(nn.Module()) if o not in ('_parameters', '_buffers', '_modules')}      # hooks, and whether it trains
 
-# %% ../nbs/04_store.ipynb #8034ca18
+# %% ../nbs/04_store.ipynb #4b9632f4
 def _targets(lists): # the labels of a data set, as they are before files are opened
     res = []
     for item in lists.items:
@@ -156,13 +156,13 @@ def _targets(lists): # the labels of a data set, as they are before files are op
         res.append(item)
     return res
 
-# %% ../nbs/04_store.ipynb #ac19e7ff
+# %% ../nbs/04_store.ipynb #49f5003c
 def _data(x): # of a data loader
     if isinstance(x, Datasets): return dict(n_inp=x.n_inp, items=x.items, transforms=[o.tfms for o in x.tls], targets=[_targets(o) for o in x.tls[x.n_inp:]])
     if isinstance(x, TfmdLists): return dict(items=x.items, transforms=x.tfms)
     return x
 
-# %% ../nbs/04_store.ipynb #ddade4a6
+# %% ../nbs/04_store.ipynb #7865cab6
 @functools.singledispatch
 def parts(
     x  # Anything
@@ -172,11 +172,11 @@ def parts(
     try: return {'class': type(x), 'state': list(x.__reduce_ex__(4)[1:])}       # not written in Python, or with a state of its own
     except TypeError: return {**_attributes(x), 'says': re.sub(r' at 0x[0-9a-fA-F]+', '', repr(x))}
 
-# %% ../nbs/04_store.ipynb #cdb7cdf9
+# %% ../nbs/04_store.ipynb #8ce162d3
 @parts.register(nn.Module)
 def _(x): return _attributes(x, _OF_MODULES)
 
-# %% ../nbs/04_store.ipynb #332d3a9d
+# %% ../nbs/04_store.ipynb #ec295127
 @parts.register(Callback)
 @parts.register(Metric)
 def _(x):
@@ -184,39 +184,39 @@ def _(x):
     noted = {o.argval for c in type(x).__mro__ if c is not object for k, f in vars(c).items() if isinstance(f, types.FunctionType) and k != '__init__' for o in dis.get_instructions(f) if o.opname == 'STORE_ATTR'}
     return _attributes(x, {'learn', *noted})
 
-# %% ../nbs/04_store.ipynb #03a753e2
+# %% ../nbs/04_store.ipynb #06e4b815
 @parts.register(Learner)
 def _(x):
     always = {'TrainEvalCallback', 'Recorder', 'CastToTensor', 'ProgressCallback', 'ShowGraphCallback', 'CSVLogger'}
     return dict(model=x.model, dls=x.dls, loss=x.loss_func, optimizer=x.opt_func, metrics=x.metrics, callbacks=[o for o in x.cbs if type(o).__name__ not in always],
                 **{k: getattr(x, k) for k in ('lr', 'splitter', 'wd', 'wd_bn_bias', 'train_bn', 'moms')})
 
-# %% ../nbs/04_store.ipynb #09be4b4f
+# %% ../nbs/04_store.ipynb #83908c3d
 @parts.register(DataLoaders)
 def _(x): return dict(zip(('train', 'valid'), x.loaders)) if len(x.loaders) == 2 else list(x.loaders)
 
-# %% ../nbs/04_store.ipynb #d578f13a
+# %% ../nbs/04_store.ipynb #7840700a
 @parts.register(DataLoader)
 def _(x): return dict(data=_data(x.dataset), bs=x.bs, shuffle=x.shuffle, drop_last=x.drop_last, transforms={k: getattr(x, k, None) for k in ('after_item', 'before_batch', 'after_batch')})
 
-# %% ../nbs/04_store.ipynb #13a15db4
+# %% ../nbs/04_store.ipynb #f7510030
 @parts.register(Pipeline)
 def _(x): return list(x.fs)
 
-# %% ../nbs/04_store.ipynb #b9a6a403
+# %% ../nbs/04_store.ipynb #94e4f4a5
 @parts.register(pd.DataFrame)
 def _(x): return dict(index=x.index, columns={str(k): x[k] for k in x})
 
-# %% ../nbs/04_store.ipynb #762039c7
+# %% ../nbs/04_store.ipynb #90a5fd7a
 @parts.register(pd.Series)
 @parts.register(pd.Index)
 def _(x): return [str(x.dtype), *x.tolist()]
 
-# %% ../nbs/04_store.ipynb #c720a170
+# %% ../nbs/04_store.ipynb #0ce603d7
 @parts.register(Image.Image)
 def _(x): return f'{type(x).__name__} {x.mode} {x.size} #{_digest(x.tobytes())}'
 
-# %% ../nbs/04_store.ipynb #5b381089
+# %% ../nbs/04_store.ipynb #ffdf578b
 def _parts(x): # of what has no class of its own
     if isinstance(x, Tensor): return _tensor(x)
     if isinstance(x, np.ndarray): return _array(x)
@@ -224,17 +224,17 @@ def _parts(x): # of what has no class of its own
     if isinstance(x, types.FunctionType): return _function(x)
     if isinstance(x, type): return _class(x)
     if isinstance(x, (types.MethodType, classmethod, staticmethod)): return dict(function=x.__func__, of=getattr(x, '__self__', None))
-    if isinstance(x, property): return x.fget
+    if isinstance(x, property): return dict(get=x.fget)
     if isinstance(x, functools.partial): return dict(function=x.func, args=x.args, keywords=x.keywords)
     if isinstance(x, (set, frozenset)): return sorted(map(describe, x), key=str)
     if isinstance(x, tuple) and hasattr(x, '_asdict'): return x._asdict()
     if functions := _functions(x): return functions                                     # a function of several types
     return x if isinstance(x, (dict, list, tuple)) else list(x) if isinstance(x, L) else parts(x)
 
-# %% ../nbs/04_store.ipynb #7be6f578
+# %% ../nbs/04_store.ipynb #a3fc58f4
 _MANY = 64      # of a longer list only a hash is kept, and where it differs is not told
 
-# %% ../nbs/04_store.ipynb #0813b2ec
+# %% ../nbs/04_store.ipynb #69826373
 def describe(
     x,            # Anything
     _above:tuple=() # Objects that this is a part of
@@ -251,19 +251,19 @@ def describe(
     res = [describe(o, above) for o in below]
     return {str(i): o for i, o in enumerate(res)} if len(res) <= _MANY else f'{len(res)} of them #{_digest(json.dumps(res))}'
 
-# %% ../nbs/04_store.ipynb #3b19c424
+# %% ../nbs/04_store.ipynb #ec8a7aec
 def fingerprint(
     *things       # Of any kind
 )->str:           # 24 hex digits
     "The same for the same things, in every process; another one if anything in them differs"
     return _digest(json.dumps([describe(o) for o in things], sort_keys=True))
 
-# %% ../nbs/04_store.ipynb #e9018c41
+# %% ../nbs/04_store.ipynb #f0103234
 def _flat(tree, name=''): # dict of texts by the names that lead to them
     if not isinstance(tree, dict): return {name: tree}
     return {k: v for part, o in tree.items() for k, v in _flat(o, f'{name}[{part}]' if part.isdigit() else f'{name}.{part}' if name else part).items()}
 
-# %% ../nbs/04_store.ipynb #fd1dd47d
+# %% ../nbs/04_store.ipynb #29993f94
 def differences(
     before,       # From `describe`
     now           # From `describe`
@@ -273,11 +273,11 @@ def differences(
     short = lambda o: o if len(o) < 120 else f'{o[:100]}..'
     return [f'{k} was {short(before[k]) if k in before else "not there"} and is {short(now[k]) if k in now else "not there"}' for k in dict.fromkeys((*before, *now)) if before.get(k) != now.get(k)]
 
-# %% ../nbs/04_store.ipynb #5284238e
+# %% ../nbs/04_store.ipynb #35137216
 class StoreError(ValueError):
     "A folder holds the finished work of another task; the message names what differs"
 
-# %% ../nbs/04_store.ipynb #e6a18d10
+# %% ../nbs/04_store.ipynb #2cac6d03
 def _pack(value, arrays): # what JSON can hold; arrays go beside it
     if isinstance(value, Tensor): value = value.detach().as_subclass(Tensor).cpu().numpy()
     if isinstance(value, np.ndarray):
@@ -290,13 +290,13 @@ def _pack(value, arrays): # what JSON can hold; arrays go beside it
     if isinstance(value, (str, int, float, bool, type(None))): return value
     raise TypeError(f'numbers, texts, arrays, and lists and dicts of them can be kept, got {type(value).__name__}')
 
-# %% ../nbs/04_store.ipynb #c03b4b4c
+# %% ../nbs/04_store.ipynb #ec377178
 def _unpack(value, arrays):
     if isinstance(value, list): return [_unpack(o, arrays) for o in value]
     if not isinstance(value, dict): return value
     return arrays[value['array']] if 'array' in value else {k: _unpack(v, arrays) for k, v in value['dict']}
 
-# %% ../nbs/04_store.ipynb #948c341a
+# %% ../nbs/04_store.ipynb #db6f02f2
 class Store:
     "A folder of finished work of one task. What is in it is read and not done again; of another task nothing is ever read"
     def __init__(self,

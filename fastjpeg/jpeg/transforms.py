@@ -113,7 +113,7 @@ def walk_files(
             if here == folder: raise
             others[here] = f'{type(e).__name__}: the folder cannot be read ({e.strerror})'
             continue
-        for o in reversed(entries):
+        for o in entries:
             path = here/o.name
             if path.is_dir(): (links if o.is_symlink() else todo).append(path)
             elif path.is_file(): files.append(path)
@@ -210,13 +210,14 @@ def _segments_of_others(
     im:Image.Image
 )->tuple: # As of `_segments_of_jpeg`
     "EXIF, XMP and colour profile of another format; of TIFF's tags, which tell how its pixels are stored, the orientation alone"
-    kept, dropped, exif = [], [], im.getexif()
-    only = Image.Exif()
+    kept, dropped, exif, only = [], [], im.getexif(), Image.Exif()
     if side := exif.get(0x0112): only[0x0112] = side
-    try: whole = only.tobytes() if im.format == 'TIFF' else exif.tobytes()
-    except Exception: whole = None                              # tags that Pillow reads and cannot write
-    if im.format == 'TIFF' and {0x8769, 0x8825} & set(exif) or exif and (whole is None or len(whole) > 65533): dropped.append('EXIF')
-    if exif: kept.append(_segment(0xE1, whole if whole and len(whole) <= 65533 else only.tobytes()))
+    source = only if im.format == 'TIFF' else exif
+    try: body = source.tobytes() if source else b''
+    except Exception: body = bytes(65534)                       # tags that Pillow reads and cannot write
+    if len(body) > 65533: source, body = None, only.tobytes() if only else b''
+    if source is None or source is only and {0x8769, 0x8825} & set(exif): dropped.append('EXIF')
+    if body: kept.append(_segment(0xE1, body))
     xmp = im.info.get('xmp') or im.info.get('XML:com.adobe.xmp', b'')
     xmp = xmp.encode() if isinstance(xmp, str) else xmp
     if 0 < len(xmp) <= 65533-len(_XMP): kept.append(_segment(0xE1, _XMP, xmp))

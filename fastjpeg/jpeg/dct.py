@@ -250,7 +250,7 @@ class TensorDct(TensorBase):
     ):
         get = lambda k, v: getattr(x, k, None) if v is None else v
         size, subsampling, qtables, quantised = get('size_px', size), get('subsampling', subsampling), get('qtables', qtables), get('quantised', quantised)
-        x = torch.as_tensor(x)
+        if not isinstance(x, Tensor): x = torch.as_tensor(x)
         if quantised is None: quantised = not x.is_floating_point()
         _check_dct(x, size, subsampling, qtables, quantised)
         res = x.as_subclass(Tensor).as_subclass(cls)                    # not by way of fastai's `tensor`, which would make float32 of float64

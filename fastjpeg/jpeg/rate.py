@@ -288,7 +288,7 @@ def raw_nbytes(
 )->Tensor:    # (batch,) int64
     "Size without any compression: one byte for each pixel and channel"
     n, *shape = (len(x), 1 if x.chroma is None else 3, *x.size) if isinstance(x, Coefs) else x.shape
-    return torch.full((n,), math.prod(shape))
+    return torch.full((n,), math.prod(shape), device='cpu')
 
 # %% ../../nbs/22_jpeg.rate.ipynb #a69a9f1d
 def _total_bytes(sizes): # numbers, a tensor, or paths of files

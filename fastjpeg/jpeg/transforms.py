@@ -141,10 +141,12 @@ def _check_depth(
 ):
     "`ValueError` if of many levels in 16 bits few would be left in 8, as of 12-bit data"
     if im.mode.startswith('I;16'):
-        a = np.asarray(im)
-        before, after = len(np.unique(a)), len(np.unique(_to_8_bits(a)))
-        if after < 100 and 2*after <= before:
-            raise ValueError(f'of its {before} levels of gray {after} would be left: it holds {a.min()}..{a.max()} in 16 bits, of 65535; scale it to 8 bits first')
+        seen = np.zeros(65536, bool)
+        seen[np.asarray(im)] = True
+        levels = np.flatnonzero(seen)
+        left = len(np.unique(_to_8_bits(levels)))
+        if left < 100 and 2*left <= len(levels):
+            raise ValueError(f'of its {len(levels)} levels of gray {left} would be left: it holds {levels[0]}..{levels[-1]} in 16 bits, of 65535; scale it to 8 bits first')
     elif (top := max(o[1] for o in im.getextrema()) if im.mode == 'RGB' else 255) < 64:         # Pillow itself keeps the higher 8 bits of each colour
         raise ValueError(f'of its 16 bits a colour, 8 hold no more than {top} of 255: it uses a part of the range; scale it to 8 bits first')
 

@@ -164,6 +164,13 @@ def test_stereo(tmp_path):
     left, right, small = photo(seed=1), photo(seed=2), photo((16, 12), seed=3)
     row, _ = one(tmp_path, left, 'stereo.mpo', save=dict(format='MPO', save_all=True, append_images=[right]))
     assert row.status == 'skipped' and '2 pictures of full size' in row.reason
+    row, _ = one(tmp_path, left, 'cropped.mpo', save=dict(format='MPO', save_all=True, append_images=[right.crop((0, 0, 40, 30))]))
+    assert row.status == 'skipped'
+    (tmp_path/'in'/'small.mpo').write_bytes(b'')
+    left.save(buf := io.BytesIO(), 'MPO', save_all=True, append_images=[small])
+    data = buf.getvalue(); at = data.index(struct.pack('<LLL', 0, len(data)-data.rindex(b'\xff\xd8\xff'), data.rindex(b'\xff\xd8\xff')-data.index(b'MPF\0')-4))
+    row, _ = one(tmp_path, name='small.mpo', data=data[:at]+struct.pack('<L', 0x020002)+data[at+4:])        # that it is one of two views is what it says
+    assert row.status == 'skipped'
     row, im = one(tmp_path, left, 'preview.mpo', save=dict(format='MPO', save_all=True, append_images=[small]))
     assert row.status == 'written' and im.size == left.size and 'MPF' in row.reason
 

@@ -173,7 +173,8 @@ def _check_other_pictures(path, im):
         for i in range(1, im.n_frames):
             try: again.seek(i)
             except Exception: continue          # what is announced there is no picture
-            if again.size == im.size: raise ValueError(f'it holds {im.n_frames} pictures of full size, as stereo cameras write; JPEG holds one')
+            kind = again.mpinfo[0xB002][i]['Attribute']['MPType']
+            if kind.startswith('Multi-Frame') or 2*again.width*again.height > im.width*im.height: raise ValueError(f'it holds {im.n_frames} pictures of full size, as stereo cameras write; JPEG holds one')
 
 # %% ../../nbs/23_jpeg.transforms.ipynb #c873b0ef
 def _as_jpeg_mode(
@@ -203,6 +204,7 @@ def _segments_of_jpeg(
     for name, body in im.applist:
         marker = 0xFE if name == 'COM' else 0xE0+int(name.removeprefix('APP'))
         if name == 'COM' or body.startswith(_KEPT): kept.append(_segment(marker, body))
+        elif body.startswith(b'MPF\0'): dropped.append('small pictures behind the photo (MPF)')
         elif not body.startswith(_OF_OLD): dropped.append(f'{name} {body[:12].split(bytes(1))[0].decode("ascii", "replace")}'.strip())
     if im.info.get('jfif_unit') == 0 and len(set(im.info['jfif_density'])) > 1: dropped.append('pixels that are not square')
     return b''.join(kept), dropped
@@ -277,7 +279,7 @@ def _encode_file(
         if new.mode == 'CMYK': kw.update(subsampling='4:4:4', qtables=kw['qtables'][:1])         # no component of CMYK is colour alone
         few = im.getcolors(32) if im.mode == 'RGB' and im.format not in ('JPEG', 'MPO', 'GIF', 'WEBP', 'AVIF') else None
     notes = [f'Dropped: {", ".join(dropped)}']*bool(dropped)
-    if few: notes.append(f'Few colours ({len(few)}): if they are labels, JPEG has changed them; leave_out= passes them by')
+    if few and 8*len(few) <= new.width*new.height: notes.append(f'Few colours ({len(few)}): if they are labels, JPEG has changed them; leave_out= passes them by')
     return _save(new, **kw), '. '.join(notes)
 
 # %% ../../nbs/23_jpeg.transforms.ipynb #488d3f3d

@@ -32,7 +32,7 @@ from ..store import Store, StoreError, write_whole
 def _quality_range(
     quality # 1..100, or (lowest, highest)
 )->tuple:   # (lowest, highest)
-    lo, hi = (check_quality(o) for o in (quality if isinstance(quality, (tuple, list)) and len(quality) == 2 else (quality, quality)))
+    lo, hi = (check_quality(o) for o in (quality if isinstance(quality, (tuple, list, np.ndarray)) and len(quality) == 2 else (quality, quality)))
     if lo > hi: raise ValueError(f'the lowest quality comes first, got {quality}')
     return lo, hi
 

@@ -308,7 +308,8 @@ def _reencode_one(
         kept.put(dict(new=[len(data), dst.stat().st_mtime_ns], reason=reason), key)
         return {**row, 'status': 'written', 'reason': reason, 'bytes_after': len(data)}
     except Exception as e:                      # damaged files raise nearly everything; a file may vanish, a disk be full, a name be too long
-        return {**row, 'reason': f'{type(e).__name__}: {e}'.replace(str(src), src.name)}
+        hint = ' If you trust it: --max-pixels of the command, PIL.Image.MAX_IMAGE_PIXELS in Python'*isinstance(e, Image.DecompressionBombError)
+        return {**row, 'reason': f'{type(e).__name__}: {e}{hint}'.replace(str(src), src.name)}
 
 # %% ../../nbs/23_jpeg.transforms.ipynb #b6e9b100
 _JOURNAL = '.reencode'      # folder in `dest` for the `Store`

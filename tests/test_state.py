@@ -27,7 +27,7 @@ CALLBACKS = dict(
     quantize_relaxed=lambda: Quantize(weights=RelaxedQuant(4), activations=RelaxedQuant(6), layers=nn.Linear), quantize_bits=lambda: Quantize(weights=AdaptiveQuant(6)),
     quantize_coefs=lambda: Quantize(coefs=QuantJpegLayer(RelaxedQuant(6), Q(60))), quantize_all=lambda: Quantize(FixedPoint(6), FixedPoint(6), RelaxedQuant(6)),
     use_jpeg=lambda: UseJpeg(Q(60)), use_pyramid=lambda: UsePyramid(PyramidCodec(step=20.)),
-    two=lambda: [Quantize(weights=FixedPoint(4)), Quantize(coefs=RelaxedQuant(6)), LearnQTables(Q(60), rate_weight=.3)])
+    three=lambda: [Quantize(weights=FixedPoint(4)), Quantize(coefs=RelaxedQuant(6)), LearnQTables(Q(60), rate_weight=.3)])
 STILL = ('use_jpeg', 'use_pyramid')                                # nothing of theirs is learned
 
 

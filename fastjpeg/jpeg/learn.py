@@ -188,7 +188,7 @@ class UseJpeg(Callback):
 # %% ../../nbs/24_jpeg.learn.ipynb #8091d5a0
 def _raw_bytes(x): return x[0].numel()  # of one image, a byte a pixel and channel
 
-# %% ../../nbs/24_jpeg.learn.ipynb #67fcb004
+# %% ../../nbs/24_jpeg.learn.ipynb #7cc154c6
 class _LearnBeside(SavedCallback):
     "What learns beside a model: `_own`, a parameter of `layer`, that is `_numbers` in its files, and costs `_cost` per pixel; mixed into a `UseJpeg`"
     _stateattrs = ('_recent', '_opt_own')       # pictures and moments of a run that was interrupted are no part of an export
@@ -378,10 +378,11 @@ class LearnQTables(_LearnBeside, UseJpeg):
 
 # %% ../../nbs/24_jpeg.learn.ipynb #52f5a50f
 @patch(as_prop=True)
-def qtables(self:Learner): # `QTables`, or `None` without `LearnQTables`
-    "The tables that a learner has learned"
+def qtables(self:Learner)->QTables: # Before training, those to begin with
+    "The tables that a learner has learned; a `ValueError` without `LearnQTables`"
     cb = next(iter(self._grab_cbs(LearnQTables)), None)
-    return None if cb is None else cb.qtables
+    if cb is None: raise ValueError('this learner has no tables: LearnQTables is not among its callbacks, as in Learner(dls, model, cbs=LearnQTables(rate_weight=.1)). A callback that was given to fit alone has them: cb.qtables')
+    return cb.qtables
 
 # %% ../../nbs/24_jpeg.learn.ipynb #e87c280b
 class _ToPixels(torch.autograd.Function):
@@ -419,7 +420,7 @@ class AffineJpegLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros_like(q))
         self.register_buffer('mean', torch.zeros_like(q))
         self.register_buffer('var', torch.ones_like(q))
-        self.seen = 0
+        self.register_buffer('seen', torch.tensor(0))           # batches whose statistics are in
         store_attr('normalise,subsampling,momentum')
 
     def _statistics(self, c, i): # (batch, channels, height/8, 8, width) -> mean and deviation (channels, 8, 8) as they are known now

@@ -148,7 +148,7 @@ def test_export(make, tmp_path):
     learn.export('l.pkl')
     again = load_learner(tmp_path/'l.pkl')
     assert same(flat([cb.state_dict() for cb in saved(again)]), flat([cb.state_dict() for cb in saved(learn)]))
-    dls, again.dls = again.dls, learn.dls
+    again.dls = learn.dls
     assert score(again) == score(learn)
     again.save('from_export', with_opt=False)
     assert same(state(make_and_load(make, 'from_export')), state(learn))

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from fastai.callback.core import Callback
 from fastai.learner import Learner
-from fastcore.basics import getcallable
 from fastcore.foundation import L
 from torch import Tensor
 

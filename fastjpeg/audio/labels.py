@@ -104,7 +104,7 @@ def _read_table(
     if rows and all(len(r) == len(head)+1 and r[-1] for r in rows): rows = [r[1:] for r in rows]       # R's names of rows have no header
     for i, r in enumerate(rows, 1):
         if any(r[len(head):]): raise ValueError(f'{path}: row {i} has {len(r)} columns, and the header {len(head)}')
-    return pd.DataFrame([r[:len(head)]+['']*(len(head)-len(r)) for r in rows], columns=[o.strip() for o in head], dtype=object)
+    return pd.DataFrame([r[:len(head)]+['']*(len(head)-len(r)) for r in rows], columns=[o.strip() for o in head])
 
 # %% ../../nbs/18_audio.labels.ipynb #994919fa
 def _key(name): return re.sub('[^a-z0-9]', '', name.lower())            # 'Begin Time (s)' is 'Begin.Time..s.' in R
@@ -143,7 +143,7 @@ def _find(
 )->Path:    # `None` if it is not there
     "The recording that a table means, here"
     parts = PureWindowsPath(name).parts[bool(PureWindowsPath(name).anchor):]
-    tries = [Path(name)]*Path(name).is_absolute() + [Path(f, *parts[i:]) for f in folders for i in range(len(parts))] + [Path(name)]
+    tries = [Path(name)]*Path(name).is_absolute() + [Path(f, *parts[i:]) for f in folders for i in range(len(parts)) if not i or parts[i] != '..'] + [Path(name)]
     return next((o for o in tries if os.path.isfile(o)), None)
 
 # %% ../../nbs/18_audio.labels.ipynb #acc18da5
@@ -166,7 +166,7 @@ def segments_from_raven(
         if len(bad): raise ValueError(f'{path}: row {bad[0]+1}, column {cols[c]!r}: {t[cols[c]].iloc[bad[0]]!r} is no number')
         return n
     start, end = numbers('begintimes'), numbers('endtimes')
-    names = t[source[0]] if source else pd.Series([str(file)]*len(t), dtype=object)
+    names = t[source[0]] if source else pd.Series([str(file)]*len(t))
     for o in [*(t[c] for c in source[1:]), *([str(file)] if file is not None else [])]: names = names.where(names != '', o)
     if (names == '').any(): raise ValueError(f'{path}: row {int((names == "").argmax())+1} names no recording')
     shift = numbers('fileoffsets')-start if 'fileoffsets' in cols and source else 0.        # times count from the first of a sequence of files

@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from fastai.torch_basics import DisplayedTransform, TensorImage, defaults, parallel, store_attr
+from fastai.torch_basics import TensorImage, defaults, parallel, store_attr
 from fastai.vision.core import PILImage
 from PIL import Image
 
 from .codec import SUBSAMPLING, jpeg
 from .qtables import QTables, check_quality
+from ..repeat import Repeatable
 
 # %% ../../nbs/23_jpeg.transforms.ipynb #673d9a89
 def _quality_range(
@@ -32,7 +33,7 @@ def _quality_range(
     return lo, hi
 
 # %% ../../nbs/23_jpeg.transforms.ipynb #1a286f3d
-class JpegQuality(DisplayedTransform):
+class JpegQuality(Repeatable):
     "Compress images as JPEG and read them back: Pillow for an item, the torch codec for a batch, with equal pixels"
     order = 2                       # after Resize; before IntToFloatTensor and augmentation
     def __init__(self,

@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 from fastcore.foundation import L
 
-from .core import AudioError, _write, audio_info
+from .core import AudioError, audio_info
+from ..store import write_whole
 from ..windows import window_starts
 
 # %% ../../nbs/18_audio.labels.ipynb #bba8bf36
@@ -59,7 +60,7 @@ def to_raven(
         at, file = begins[e['file']], Path(e['file']).absolute()            # a relative path would mean another file elsewhere
         rows.append((i, 'Spectrogram 1', int(own(e, 'channel', 1)), f'{at+e["start"]:.6f}', f'{at+e["end"]:.6f}', own(e, 'f_min', f_min), own(e, 'f_max', top.get(e['file'], f_max)),
                      file, file.name, f'{e["start"]:.6f}', _plain(e['class']), f'{own(e, "probability", 1):.4f}'))
-    return _write(path, lambda f: f.write('\n'.join('\t'.join(map(str, r)) for r in rows).encode()+b'\n'))
+    return write_whole(path, lambda f: f.write('\n'.join('\t'.join(map(str, r)) for r in rows).encode()+b'\n'))
 
 # %% ../../nbs/18_audio.labels.ipynb #260c202b
 def to_audacity(
@@ -70,7 +71,7 @@ def to_audacity(
     "Write labels for Audacity (File > Import > Labels), of one recording or of several end to end (Tracks > Align Tracks)"
     begins = _begins(found, files)
     rows = [(begins[str(e['file'])], e) for e in found.to_dict('records')]
-    return _write(path, lambda f: f.write(''.join(f'{at+e["start"]:.6f}\t{at+e["end"]:.6f}\t{_plain(e["class"])}\n' for at, e in rows).encode()))
+    return write_whole(path, lambda f: f.write(''.join(f'{at+e["start"]:.6f}\t{at+e["end"]:.6f}\t{_plain(e["class"])}\n' for at, e in rows).encode()))
 
 # %% ../../nbs/18_audio.labels.ipynb #4891ff6d
 def _text(path, encoding):

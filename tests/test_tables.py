@@ -117,6 +117,7 @@ def test_quotes_within(folder):
     for q in '\\"', '""':
         assert read(written(folder, *[o.replace('whit', f'the {q}whit{q}') for o in rows], head=quoted(HEAD)))[0][3] == 'the "whit"'
     assert read(written(folder, *[o.replace('whit', 'the "whit" 5" long') for o in ROWS]))[0][3] == 'the "whit" 5" long'
+    assert read(written(folder, *[o.replace('whit', '"the ""whit"", twice"') for o in ROWS]))[0][3] == 'the "whit", twice'       # a spreadsheet
     windows = [o.replace('a.wav', r'D:\rec\a.wav') for o in rows]
     assert read(written(folder, *windows, head=quoted(HEAD.replace('Begin File', 'Begin Path')))) == PLAIN
 

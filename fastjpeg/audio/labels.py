@@ -88,6 +88,10 @@ def _text(path, encoding):
         return text.removeprefix('\ufeff')
     raise ValueError(f'{path}: not a text in {" or ".join(tries)}: name its encoding, such as encoding="mac_roman"')
 
+# %% ../../nbs/18_audio.labels.ipynb #487ecec3
+def _unquote(o): # 'the ""whit"", twice' in quotes, as a spreadsheet writes what has commas or quotes in it
+    return o[1:-1].replace('""', '"') if re.fullmatch('"([^"]|"")+"', o) else o
+
 # %% ../../nbs/18_audio.labels.ipynb #6f4e36b8
 def _read_table(
     path,      # Text file
@@ -101,6 +105,7 @@ def _read_table(
     if quoted: text = re.sub(rf'\\"(?!{sep}|\s|$)', '""', text)             # R writes \" for a quote within
     try: head, *rows = [r for r in csv.reader(io.StringIO(text, newline=''), delimiter=sep, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE) if any(o.strip() for o in r)]
     except (ValueError, csv.Error) as e: raise ValueError(f'{path}: no table in it ({e})') from None
+    if not quoted: rows = [[_unquote(o) for o in r] for r in rows]
     rows = [r for r in rows if r != head]
     if rows and all(len(r) == len(head)+1 and r[-1] for r in rows): rows = [r[1:] for r in rows]       # R's names of rows have no header
     for i, r in enumerate(rows, 1):

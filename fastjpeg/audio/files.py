@@ -63,15 +63,15 @@ def get_audio_files(
     kinds = pd.Series([o.suffix.lower() for o in others]).value_counts().sort_index()
     left = f'{len(others)} files of a kind that needs fastjpeg[ffmpeg] were left out: {", ".join(f"{n} {e}" for e, n in kinds.items())}'
     if not res: raise AudioError(f'{path}: no other recordings, {left}')
-    warnings.warn(f'{path}: {left}')
+    warnings.warn(f'{path}: {left}', stacklevel=2)
     return L(sorted(res))
 
 # %% ../../nbs/09_audio.files.ipynb #592ab497
 class _Pieces(io.RawIOBase):
-    "Bytes, and stretches (first, last+1) of an open file, as if they were one file"
+    "Bytes, stretches (first, last+1) of an open file, and so many zeros, as if they were one file"
     def __init__(self, file, pieces):
         self.file, self.pieces, self.pos = file, pieces, 0
-        sizes = [len(o) if isinstance(o, bytes) else o[1]-o[0] for o in pieces]
+        sizes = [o if isinstance(o, int) else len(o) if isinstance(o, bytes) else o[1]-o[0] for o in pieces]
         self.stops = list(accumulate(sizes))
         self.starts = [b-n for b, n in zip(self.stops, sizes)]
 
@@ -87,7 +87,8 @@ class _Pieces(io.RawIOBase):
             i = bisect_right(self.stops, self.pos)
             inside, piece = self.pos-self.starts[i], self.pieces[i]
             part = view[n:n+self.stops[i]-self.pos]
-            if isinstance(piece, bytes): part[:], got = piece[inside:inside+len(part)], len(part)
+            if isinstance(piece, int): part[:], got = bytes(len(part)), len(part)
+            elif isinstance(piece, bytes): part[:], got = piece[inside:inside+len(part)], len(part)
             else:
                 self.file.seek(piece[0]+inside)
                 got = self.file.readinto(part)
@@ -374,23 +375,15 @@ class _Run:
         "As libsndfile reads all of it"
         n, m = self.n-self.has_info, self.marker
         (start, stop), *others = self.spans
-        spans = [(start+self.size*self.has_info, stop), *others]
-        stream = dict(lead=10*self.samples)
-        if self.kind[0] != 3:                   # no Info frame is known of here, and what libsndfile supposes must not be too little
-            fill = max(0, (n+4)*self.size-sum(b-a for a, b in spans))
-            return dict(pieces=[*spans, bytes(fill)], frames=n*self.samples, **stream)
-        if self.frames:
-            head, f = bytearray(self.head), self.flags
-            head[m+12:m+16] = struct.pack('>I', sum(b-a for a, b in self.spans))
-            end = m+16+100*(f >> 2 & 1)+4*(f >> 3 & 1)+22           # LAME's: samples to leave out at the end, which is no longer there
-            if n < self.frames and len(head) > end+1: head[end:end+2] = bytes([head[end] & 0xF0, 0])
-        else:
-            b1, b3 = self.head[1] | 1, self.head[3]
-            b2 = next(b for b in range(16 | self.head[2] & 12, 240, 16) if _mpeg_header(b1, b, b3)[0] >= m+16)
-            head = bytearray([0xFF, b1, b2, b3, *bytes(_mpeg_header(b1, b2, b3)[0]-4)])
-            head[m:m+8] = b'Info\0\0\0\1'      # libmpg123 now leaves out the 529 samples by which each decoder is late
-        head[m+8:m+12] = struct.pack('>I', n)
-        return dict(pieces=[bytes(head), *spans], **stream)
+        size = sum(b-a for a, b in self.spans)
+        if not self.frames:                     # libsndfile divides the bytes by those of the first frame: they must not be too few
+            first = self.size*self.has_info
+            return dict(pieces=[(start+first, stop), *others, max(0, (n+4)*self.size-size)], frames=n*self.samples, lead=10*self.samples)
+        head = bytearray(self.head)
+        head[m+8:m+16] = struct.pack('>II', n, size)
+        end = m+16+100*(self.flags >> 2 & 1)+4*(self.flags >> 3 & 1)+22         # LAME's: samples to leave out at the end, which is no longer there
+        if n < self.frames and len(head) > end+1: head[end:end+2] = bytes([head[end] & 0xF0, 0])
+        return dict(pieces=[bytes(head), (start+self.size, stop), *others], lead=10*self.samples)
 
 # %% ../../nbs/09_audio.files.ipynb #e7a152c0
 def _mpeg_runs(data, start, stop):
@@ -433,7 +426,7 @@ def _mpeg(f, start, stop):
 
 # %% ../../nbs/09_audio.files.ipynb #6ac5db95
 def _ogg(f, size):
-    data, at, links, open_ = _data(f), 0, [], 0
+    data, at, links = _data(f), 0, []
     while at+27 <= size:
         if data[at:at+4] != b'OggS':
             if (at := data.find(b'OggS', at)) < 0: break
@@ -468,7 +461,7 @@ class _Stream:
     def read(self, start, stop):
         back = max(0, start-self.lead)
         if self.trusted is not None: back = min(back, self.trusted)
-        if not back <= self.at <= start: self._seek(back)
+        if not back <= self.at <= start and not self._seek(back): return np.empty((0, self.channels), np.float32)
         while self.at < start and self._take(min(2**17, start-self.at)).size: pass
         return self._take(min(stop, self.frames)-self.at)
 
@@ -481,10 +474,13 @@ class _Stream:
         return x[:at]
 
     def _seek(self, at):
-        if sf.SoundFile.seekable(self.f): self.at = self.f.seek(at)
-        elif at < self.at:
-            self.f.close()
-            self.f, self.at = self.open(), 0
+        try:
+            if sf.SoundFile.seekable(self.f): self.at = self.f.seek(at)
+            elif at < self.at:
+                self.f.close()
+                self.f, self.at = self.open(), 0
+        except (sf.SoundFileError, RuntimeError) as e: self.error = getattr(e, 'error_string', str(e))
+        return not self.error
 
     def close(self): self.f.close()
 
@@ -501,14 +497,15 @@ class _Ffmpeg:
     def __init__(self, file, count=True):
         import av
         self.errors, self.error, self.log = av.error.FFmpegError, '', ''
-        self.file = av.open(io.BytesIO(file) if isinstance(file, bytes) else str(file), metadata_errors='ignore')
+        self.open = lambda: av.open(io.BytesIO(file) if isinstance(file, bytes) else str(file), metadata_errors='ignore')
+        self.file = self.open()
         if not self.file.streams.audio: raise RuntimeError('no sound in it')
         self.stream = self.file.streams.audio[0]
         ctx, name = self.stream.codec_context, self.file.format.name
         if not ctx or not ctx.sample_rate: raise RuntimeError('a codec that is not known')
         self.sr, self.channels, self.format, self.subtype = ctx.sample_rate, ctx.layout.nb_channels, name.split(',')[0].upper(), ctx.name.upper()
         self.far, self.step = self.sr//4, None              # what a decoder must hear before it gives the right samples
-        self._restart()
+        self.at, self.rest, self.arrays = 0, np.zeros((0, self.channels), np.float32), self._decode()
         self.seeks = self.stream.time_base == Fraction(1, self.sr) and name.split(',')[0] in ('mov', 'caf', 'wv', 'tta')     # others tell the time of a page, or guess it
         if self.seeks and 'mp4' in name and self.stream.duration: self.frames = self.stream.duration
         elif count:
@@ -517,7 +514,9 @@ class _Ffmpeg:
             self._restart()
 
     def _restart(self):
-        self.file.seek(0 if self.stream.start_time is None else min(0, self.stream.start_time), stream=self.stream)
+        self.file.close()
+        self.file = self.open()
+        self.stream = self.file.streams.audio[0]
         self.at, self.rest, self.arrays = 0, np.zeros((0, self.channels), np.float32), self._decode()
 
     def _decode(self): # yields pts, (frames, channels) float32
@@ -526,7 +525,10 @@ class _Ffmpeg:
             except self.errors as e: self.error, frames = str(e), []
             for o in frames:
                 x = o.to_ndarray()
-                x = x.T if o.format.is_planar else x.reshape(-1, self.channels)
+                x = x.T if o.format.is_planar else x.reshape(o.samples, -1)
+                if (o.sample_rate, x.shape[1]) != (self.sr, self.channels):
+                    self.error = 'its rate or channels change'
+                    return
                 if x.dtype == np.uint8: x = (x-128.)/128
                 elif x.dtype.kind == 'i': x = x/-float(np.iinfo(x.dtype).min)
                 yield o.pts, x.astype(np.float32)
@@ -547,7 +549,9 @@ class _Ffmpeg:
         pts, self.rest = next(self.arrays, (None, self.rest))
         if pts is None: return self._restart()
         self.at = round((pts-origin)*clock*self.sr)
-        if self.step: self.at = self.step[0]+self.step[1]*round((self.at-self.step[0])/self.step[1])
+        if self.step:                                       # the first frame may have lost the encoder's delay at its beginning; its end lies on the grid
+            first, n = self.step
+            self.at = first+n*(1+round((self.at-first)/n))-len(self.rest)
 
     def read(self, start, stop):
         if not self.at <= start <= self.at+self.sr: self._seek(start)
@@ -609,7 +613,7 @@ class Recording:
         try:
             found = _find(self._file, self._file.seek(0, io.SEEK_END), Path(self.name).suffix.lower())
             self._streams = [_Stream(file, self._file, **kwargs) for kwargs in found.streams]
-        except (sf.SoundFileError, RuntimeError, TypeError) as e: self._streams, found = [self._other(file, e)], _Found()
+        except (sf.SoundFileError, RuntimeError, TypeError, OverflowError, struct.error) as e: self._streams, found = [self._other(file, e)], _Found()
         first = self._streams[0]
         same = [o for o in self._streams if (o.sr, o.channels) == (first.sr, first.channels)]
         self._more = found.more or (f'{len(self._streams)-len(same)} further streams of another rate or number of channels' if len(same) < len(self._streams) else '')
@@ -722,7 +726,7 @@ def read_audio(
         late = f.damage != known
         if late and not keep: _check(f.name, f.damage, 0, 0)
         if cut or late: _warn_damaged(f, start+len(x) if late else None)
-        if f.more and (start, stop) == (0, f.frames): warnings.warn(f'{f.name}: more is there than was read: {f.more}')
+        if f.more and (start, stop) == (0, f.frames): warnings.warn(f'{f.name}: more is there than was read: {f.more}', stacklevel=2)
     _check(f.name, '', np.count_nonzero(~np.isfinite(x)), x.size)
     return np.ascontiguousarray(x.T), f.sr
 

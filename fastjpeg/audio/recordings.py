@@ -65,11 +65,13 @@ def soundscape(
 def _samples(f, sr, mono):
     "Blocks (channels, samples) of an open `Recording`, at sample rate `sr`; they end where it is damaged, `f.damage` then says why"
     stream = soxr.ResampleStream(f.sr, sr, 1 if mono else f.channels) if f.sr != sr else None
-    x = np.zeros((0, f.channels), np.float32)
+    x, at = np.zeros((0, f.channels), np.float32), 0
     for x in f.blocks():
         bad = ~np.isfinite(x).all(1)
         if n_bad := np.count_nonzero(bad):
-            x, f.damage = x[:bad.argmax()], f'NaN or infinite, {n_bad} samples of a block'
+            x = x[:bad.argmax()]
+            f.damage = f'NaN or infinite samples from {(at+len(x))/f.sr:.3f} s on'
+        at += len(x)
         if mono: x = x.mean(1, keepdims=True)
         yield (stream.resample_chunk(x) if stream else x).T
         if n_bad: break
@@ -120,7 +122,7 @@ class _Detector:
             predict_stream(self.learn, items(), n, take, self.bs, progress)
             late = f.damage != known
             if self.keep and f.damage: _warn_damaged(f, round(ends[-1]*f.sr/sr) if late and ends else None)
-            elif f.more: warnings.warn(f'{f.name}: more is there than was heard: {f.more}')
+            elif f.more: warnings.warn(f'{f.name}: more is there than was heard: {f.more}', stacklevel=2)
         limits = np.unique(starts+ends)
         merged = Overlap(k, (len(limits)-1,), self.how)
         for a, b, p in zip(np.searchsorted(limits, starts), np.searchsorted(limits, ends), np.array(preds).reshape(-1, k)): merged.add((slice(a, b),), p[:, None])
@@ -284,7 +286,7 @@ def to_raven(
     "Write a selection table for Raven"
     file = _one_file(found)
     if f_max is None and file:
-        with _opened(file) as f: f_max = f.samplerate/2
+        with Recording(file) as f: f_max = f.sr/2
     head = ['Selection', 'View', 'Channel', 'Begin Time (s)', 'End Time (s)', 'Low Freq (Hz)', 'High Freq (Hz)', 'Begin Path', 'File Offset (s)', 'Annotation', 'Score']
     rows = [(i+1, 'Spectrogram 1', 1, f'{e["start"]:.6f}', f'{e["end"]:.6f}', f_min, f_max, e['file'], f'{e["start"]:.6f}', _plain(e['class']), f'{e.get("probability", 1):.4f}')
             for i, e in enumerate(found.to_dict('records'))]

@@ -36,10 +36,11 @@ from fastai.vision.augment import RandTransform
 from fastai.vision.data import get_grid
 from fastcore.basics import patch
 from fastcore.foundation import L
-from fastcore.parallel import parallel
 from fasttransform import ItemTransform, Transform
 from plum import dispatch
 from torch import Tensor
+
+from ..parallel import in_threads
 
 # %% ../../nbs/10_audio.core.ipynb #95ce4bf9
 class AudioError(ValueError):
@@ -316,19 +317,18 @@ def _info(file, decode=False):
 def audio_info(
     files,               # Paths of audio files
     decode:bool=False,   # Decode every sample, too? Slower; finds what is damaged behind a good header, and the peak level
-    n_workers:int=None,  # Threads; as many as processors (16 at most) if `None`
+    n_workers:int=None,  # Threads; as many as processors if `None`, 0 for the thread of the caller
     progress:bool=True   # Show a progress bar?
 )->pd.DataFrame:         # A row per file: path, sr (Hz), channels, frames, duration (s), format, subtype, error ('' if there is none); with `decode` also peak, full scale is 1
     "What files say of themselves, in parallel"
     files = L(files)
-    n_workers = min(16, os.cpu_count()) if n_workers is None else n_workers
-    rows = parallel(_info, files, decode=decode, n_workers=n_workers, threadpool=True, progress=progress and len(files) > 1)
+    rows = in_threads(lambda f: _info(f, decode), files, n_workers, progress)
     return pd.DataFrame(list(rows), columns=list(_info('')) + ['peak']*decode)
 
 # %% ../../nbs/10_audio.core.ipynb #0e8f551a
 def verify_audio(
     files,              # Paths of audio files
-    n_workers:int=None, # Threads; as many as processors (16 at most) if `None`
+    n_workers:int=None, # Threads; as many as processors if `None`, 0 for the thread of the caller
     progress:bool=True  # Show a progress bar?
 )->L:                   # Paths that cannot be used
     "Find the files that are unreadable, cut short, empty, or hold NaN or infinity; `audio_info(bad, decode=True).error` says why"

@@ -26,7 +26,8 @@ import numpy as np
 import pandas as pd
 import soundfile as sf
 from fastcore.foundation import L
-from fastcore.parallel import parallel
+
+from ..parallel import in_threads
 
 # %% ../../nbs/09_audio.files.ipynb #dbc7482a
 class AudioError(ValueError):
@@ -765,19 +766,18 @@ def _info(file, decode=False):
 def audio_info(
     files,               # Paths of audio files
     decode:bool=False,   # Decode every sample, too? Slower; finds what is damaged behind a good header, and the peak level
-    n_workers:int=None,  # Threads; as many as processors (16 at most) if `None`
+    n_workers:int=None,  # Threads; as many as processors if `None`, 0 for the thread of the caller
     progress:bool=True   # Show a progress bar?
 )->pd.DataFrame:         # A row per file: path, sr (Hz), channels, frames that are there, duration (s) of these, format, subtype, error ('' if there is none); with `decode` also peak, full scale is 1
     "What is in files, in parallel"
     files = L(files)
-    n_workers = min(16, os.cpu_count()) if n_workers is None else n_workers
-    rows = parallel(_info, files, decode=decode, n_workers=n_workers, threadpool=True, progress=progress and len(files) > 1)
+    rows = in_threads(lambda f: _info(f, decode), files, n_workers, progress)
     return pd.DataFrame(list(rows), columns=list(_info('')) + ['peak']*decode)
 
 # %% ../../nbs/09_audio.files.ipynb #69cd2a53
 def verify_audio(
     files,              # Paths of audio files
-    n_workers:int=None, # Threads; as many as processors (16 at most) if `None`
+    n_workers:int=None, # Threads; as many as processors if `None`, 0 for the thread of the caller
     progress:bool=True  # Show a progress bar?
 )->L:                   # Paths that cannot be used, or not wholly
     "Find the files that are unreadable, damaged, empty, hold NaN or infinity, or more than can be read; `audio_info(bad, decode=True).error` says why"

@@ -279,6 +279,14 @@ def test_phones_without_the_extra(tmp_path, monkeypatch):
         with pytest.raises(AudioError, match=rf'{o}.*fastjpeg\[ffmpeg\]'): read_audio(tmp_path/o)
 
 
+@pytest.mark.parametrize('name', ['a.mp3', 'a.wav', 'a.ogg', 'a.flac', 'a.aiff', 'a.m4a'])
+def test_empty_and_tiny_files(name, tmp_path):
+    for data in (b'', b'R', b'RIFF', b'OggS', b'fLaC', b'ID3', b'\xff\xfb\x90\0', WAV[:40], AIFF[:30], AU[:10]):
+        (tmp_path/name).write_bytes(data)
+        with pytest.raises(AudioError, match=name): LoadAudio(SR)(tmp_path/name)
+        assert verify_audio([tmp_path/name], progress=False)
+
+
 def test_other_kinds_are_found(tmp_path):
     for fmt, ext in [('VOC', 'voc'), ('NIST', 'sph'), ('WAV', 'wave')]: (tmp_path/f'a.{ext}').write_bytes(encoded(fmt, 'PCM_16'))
     files = get_audio_files(tmp_path)

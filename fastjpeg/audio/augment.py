@@ -232,7 +232,7 @@ def _listed(files):
     return files
 
 # %% ../../nbs/13_audio.augment.ipynb #08cbc884
-class _Pieces:
+class _Backgrounds:
     "Pieces of recordings, read when they are wanted. Short recordings are kept as long as there is room, of long ones no more than the piece is read"
     short, room = 30, 2**24         # seconds; samples, 64 MiB
     def __init__(self, files): self.files, self._kept = _listed(files), {}
@@ -271,7 +271,7 @@ class AddBackground(AugmentAudio):
         p:float=.5                   # Share of the items that get a background
     ):
         super().__init__(p)
-        self.snr, self._snr, self._bank = snr, _range('snr', snr), _Pieces(files)
+        self.snr, self._snr, self._bank = snr, _range('snr', snr), _Backgrounds(files)
 
     def change(self, x, n, of):
         noise = torch.stack([self._bank.piece(of.sr, x.shape[-1]) for _ in range(len(n))]).to(x.device)

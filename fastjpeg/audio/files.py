@@ -76,6 +76,8 @@ class _Pieces(io.RawIOBase):
         self.stops = list(accumulate(sizes))
         self.starts = [b-n for b, n in zip(self.stops, sizes)]
 
+    def readable(self): return True
+    def seekable(self): return True
     def tell(self): return self.pos
 
     def seek(self, offset, whence=io.SEEK_SET):
@@ -372,14 +374,14 @@ class _Run:
         else: self.spans.append((at, at+n))
         self.n += 1
 
-    def stream(self):
-        "As libsndfile reads all of it"
+    def stream(self, alone):
+        "As libsndfile reads all of it; is it all that is in the file?"
         n, m = self.n-self.has_info, self.marker
         (start, stop), *others = self.spans
         size = sum(b-a for a, b in self.spans)
         if not self.frames:                     # libsndfile divides the bytes by those of the first frame: they must not be too few
-            first = self.size*self.has_info
-            return dict(pieces=[(start+first, stop), *others, max(0, (n+4)*self.size-size)], frames=n*self.samples, lead=10*self.samples)
+            first, fill = self.size*self.has_info, max(0, (n+4)*self.size-size)
+            return dict(pieces=[(start+first, stop), *others, fill] if fill or others or first or not alone else None, frames=n*self.samples, lead=10*self.samples)
         head = bytearray(self.head)
         head[m+8:m+16] = struct.pack('>II', n, size)
         end = m+16+100*(self.flags >> 2 & 1)+4*(self.flags >> 3 & 1)+22         # LAME's: samples to leave out at the end, which is no longer there
@@ -389,22 +391,28 @@ class _Run:
 # %% ../../nbs/09_audio.files.ipynb #e7a152c0
 def _mpeg_runs(data, start, stop):
     "The streams between two places: a new one begins with an Info frame, or where rate or channels change"
-    infos = {m.start()-o for m in re.finditer(b'Xing|Info', data[start:stop] if start else data) for o in (36, 21, 13)}
-    infos, runs, run, at = {o+start for o in infos}, [], None, start
+    infos, runs, run, at, sizes = set(), [], None, start, {}
+    for marker in (b'Xing', b'Info'):           # where frames of that kind may begin
+        found = start-1
+        while (found := data.find(marker, found+1, stop)) >= 0: infos.update((found-36, found-21, found-13))
     while at+4 <= stop:
-        h = _mpeg_header(data[at+1], data[at+2], data[at+3]) if data[at] == 0xFF else None
-        if not run or not h or h[2] != run.kind or at in infos:
-            if n := _tag(data, at):
-                at += n
-                continue
-            if not (h := _mpeg_at(data, at, stop)):
-                if (at := data.find(b'\xff', at+1, stop)) < 0: break
-                continue
-            new = _Run(data, at, h)
-            if not run or new.has_info or new.kind != run.kind: runs.append(run := new)
-        if at+h[0] > stop: break                # a frame that is not whole is no sound
-        run.add(at, h[0])
-        at += h[0]
+        n = None if at in infos else sizes.get(data[at:at+4])           # a header that was seen before
+        if n is None:
+            h = _mpeg_header(data[at+1], data[at+2], data[at+3]) if data[at] == 0xFF else None
+            if not run or not h or h[2] != run.kind or at in infos:
+                if n := _tag(data, at):
+                    at += n
+                    continue
+                if not (h := _mpeg_at(data, at, stop)):
+                    if (at := data.find(b'\xff', at+1, stop)) < 0: break
+                    continue
+                new = _Run(data, at, h)
+                if not run or new.has_info or new.kind != run.kind: runs.append(run := new)
+                if len(runs) > 1: sizes.clear()
+            n = sizes[data[at:at+4]] = h[0]
+        if at+n > stop: break                   # a frame that is not whole is no sound
+        run.add(at, n)
+        at += n
     return [o for o in runs if o.n > o.has_info]
 
 # %% ../../nbs/09_audio.files.ipynb #dc1ff91d
@@ -420,10 +428,10 @@ def _mpeg(f, start, stop):
     if not runs: return _Found()
     same = [o for o in runs if o.kind[2:] == runs[0].kind[2:]]
     more = f'{len(runs)-len(same)} further streams of another rate or number of channels' if len(same) < len(runs) else ''
-    there, promised = ([n*o.samples for o, n in zip(same, ns)] for ns in ([o.n-o.has_info for o in same], [max(o.frames, o.n-o.has_info) for o in same]))
-    lost = sum(p-t for p, t in zip(promised, there) if p-t > 2*1152)
-    damage = f'its header promises {sum(promised)} frames, {sum(promised)-lost} are there' if lost else ''
-    return _Found([o.stream() for o in same], sum(there)+lost, sum(there), damage, more)
+    there = sum((o.n-o.has_info)*o.samples for o in same)
+    lost = sum(n*o.samples for o in same if (n := o.frames-(o.n-o.has_info)) > 2)       # some count the Info frame
+    damage = f'its header promises {there+lost} frames, {there} are there' if lost else ''
+    return _Found([o.stream(not start and len(runs) == 1) for o in same], there+lost, there, damage, more)
 
 # %% ../../nbs/09_audio.files.ipynb #6ac5db95
 def _ogg(f, size):
@@ -454,7 +462,7 @@ class _Sound(sf.SoundFile):
 class _Stream:
     "One stream of a file, read by libsndfile: seeks land where they should"
     def __init__(self, file, f, pieces=None, frames=None, trusted=None, lead=0, **kwargs):
-        self.open = lambda: _Sound((io.BytesIO(file) if isinstance(file, bytes) else str(file)) if pieces is None else _Pieces(f, pieces), **kwargs)
+        self.open = lambda: _Sound((io.BytesIO(file) if isinstance(file, bytes) else str(file)) if pieces is None else io.BufferedReader(_Pieces(f, pieces), 2**16), **kwargs)
         self.f, self.at, self.trusted, self.lead, self.error = self.open(), 0, trusted, lead, ''
         self.log = 'libsndfile calls it truncated' if 'truncated file' in self.f.extra_info else ''
         self.sr, self.channels, self.format, self.subtype, self.frames = self.f.samplerate, self.f.channels, self.f.format, self.f.subtype, self.f.frames if frames is None else frames
@@ -572,6 +580,7 @@ class _Ffmpeg:
 # %% ../../nbs/09_audio.files.ipynb #7264ccdd
 def _find(f, size, suffix):
     "What is in an open file"
+    if not size: return _Found()
     head = _at(f, 0, 12)
     kind, form = head[:4], head[8:]
     if kind == b'riff' or kind in _CHUNKS and form == b'WAVE': return _wave(f, size, kind)
@@ -617,6 +626,7 @@ class Recording:
         except (sf.SoundFileError, RuntimeError, TypeError, OverflowError, struct.error) as e: self._streams, found = [self._other(file, e)], _Found()
         first = self._streams[0]
         same = [o for o in self._streams if (o.sr, o.channels) == (first.sr, first.channels)]
+        for o in self._streams: o.close() if o not in same else None
         self._more = found.more or (f'{len(self._streams)-len(same)} further streams of another rate or number of channels' if len(same) < len(self._streams) else '')
         self.sr, self.channels, self.damage, self._streams = first.sr, first.channels, found.damage or first.log, same
         self.format, self.subtype = (found.names.get(o) or getattr(first, o) for o in ('format', 'subtype'))

@@ -109,6 +109,7 @@ class _Detector:
                     starts.append(start)
                     ends.append(start+x.shape[1])
                     yield TensorAudio(torch.from_numpy(np.ascontiguousarray(x)), sr=sr)
+                if not starts: raise AudioError(f'{f.name}: damaged from its beginning: {f.damage}')
             def take(p):
                 if p.shape[1:] != (k,): raise ValueError(f'the learner knows {k} classes and predicts {tuple(p.shape[1:])} of each window')
                 preds.frombytes(p.numpy().tobytes())
@@ -136,7 +137,7 @@ class _Detector:
         "All that the result depends on, but for the file"
         dl = self.learn.dls.valid
         return dict(model=self.learn.model, loss=self.learn.loss_func, callbacks=parts(self.learn)['callbacks'], transforms=[dl.after_item, dl.after_batch],
-                    classes=self.vocab, window=self.size, hop=self.step, how=self.how, load=self.load, keep=self.keep)
+                    classes=self.vocab, window=self.size, hop=self.step, how=self.how, damaged=self.keep, load=self.load)
 
 # %% ../../nbs/18_audio.recordings.ipynb #fdb95882
 def predict_recording(

@@ -9,7 +9,6 @@ __all__ = ['znorm', 'MiniRocket', 'MultiRocket', 'Rocket', 'replace_unused', 'Hy
 
 # %% ../../nbs/15_audio.rocket.ipynb #fb1c3b69
 import itertools
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
 
@@ -21,6 +20,7 @@ from numba import njit
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
+from ..parallel import in_threads
 from ..store import Store
 
 # %% ../../nbs/15_audio.rocket.ipynb #141ace53
@@ -216,25 +216,13 @@ def _mini_clip(x, skew, dilations, counts, biases, channels, same, multi, out):
                     start += count
                     k += 1
 
-# %% ../../nbs/15_audio.rocket.ipynb #98f8d942
-def _over_threads(
-    f,     # Function of an index, which lets go of Python's lock
-    n:int  # Indices
-):
-    "`f` of 0..n-1 in as many threads as torch uses"
-    workers = min(n, torch.get_num_threads())
-    if workers > 1:
-        with ThreadPoolExecutor(workers) as pool: list(pool.map(f, range(n)))
-    else:
-        for i in range(n): f(i)
-
 # %% ../../nbs/15_audio.rocket.ipynb #14d05089
 def _mini_numba(x, lengths, skew, dilations, counts, biases, channels, same, multi):
     "As `_mini_torch`, on the processor"
     x, (dilations, counts, biases, channels) = x.contiguous().numpy(), (o.numpy() for o in (dilations, counts, biases, channels))
     out = np.zeros((len(x), 4 if multi else 1, len(biases)), np.float32)
     lengths = lengths.tolist()
-    _over_threads(lambda i: _mini_clip(x[i, :, :lengths[i]], skew, dilations, counts, biases, channels, same, multi, out[i]), len(x))
+    in_threads(lambda i: _mini_clip(x[i, :, :lengths[i]], skew, dilations, counts, biases, channels, same, multi, out[i]), range(len(x)), torch.get_num_threads())
     return torch.from_numpy(out)
 
 # %% ../../nbs/15_audio.rocket.ipynb #c3638dbb
@@ -522,7 +510,7 @@ class Rocket(_Features):
             return torch.cat(res) if res else x.new_zeros(0, self.n_features)
         x, kernels, lengths = x.contiguous().numpy(), [o.numpy() for o in kernels], lengths.tolist()
         out = np.zeros((len(x), self.n_kernels, 2), np.float32)
-        _over_threads(lambda i: _rocket_clip(x[i, :, :lengths[i]], *kernels, out[i]), len(x))
+        in_threads(lambda i: _rocket_clip(x[i, :, :lengths[i]], *kernels, out[i]), range(len(x)), torch.get_num_threads())
         return torch.from_numpy(out).flatten(1)
 
 # %% ../../nbs/15_audio.rocket.ipynb #9741d102
@@ -618,7 +606,7 @@ class Hydra(_Features):
         def one(i):
             o = x[i, :, :lengths[i]]
             _hydra_clip(o, np.diff(o), w, channels, out[i])
-        _over_threads(one, len(x))
+        in_threads(one, range(len(x)), torch.get_num_threads())
         return torch.from_numpy(out.astype(np.float32)).flatten(1)
 
     def _torch(self, x, lengths):

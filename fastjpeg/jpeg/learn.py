@@ -165,7 +165,10 @@ class UseJpeg(Callback):
         return (0., 1.) if norm is None else (to_device(o, x.device) for o in (norm.mean, norm.std))
     def _pixels(self, x): # what the model takes -> (batch, channels, height, width) in [0,1]
         mean, std = self._stats(x)
-        return (x.as_subclass(Tensor).float()*std+mean).as_subclass(Tensor)
+        x = (x.as_subclass(Tensor).float()*std+mean).as_subclass(Tensor)
+        outside = ((x < -1e-4) | (x > 1+1e-4)).float().mean().item()
+        if outside > .25: raise ValueError(f'{outside:.0%} of what the model takes lies outside of [0,1], got [{x.min():.4g}, {x.max():.4g}]: are the images normalised by something else than Normalize among the batch transforms?')
+        return x.clamp(0, 1) if x.isfinite().all() else x         # RandomErasing comes after Normalize and fills with noise; half precision rounds
     def _input(self, y, like): # the inverse
         mean, std = self._stats(y)
         return ((y-mean)/std).to(like.dtype).as_subclass(type(like))

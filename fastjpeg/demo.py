@@ -165,8 +165,8 @@ def run(
     valid, how = choose_split(files, labels, group, seed)
     out = made or new_folder(out)       # nothing is written before all is known to be well
     print(f'{len(files)} recordings of {len(set(labels))} classes, brought to {sr} Hz and {duration} s', flush=True)
-    for o in giveaways(files, labels).itertuples():
-        print(f'beware: {o.share:.0%} of {o[1]!r} have {o.fact} {o.value}, and {o.elsewhere:.0%} of the others; the network may learn that instead of the sound')
+    for o in giveaways(files, labels).to_dict('records'):
+        print(f'beware: {o["share"]:.0%} of {o["class"]!r} have {o["fact"]} {o["value"]}, and {o["elsewhere"]:.0%} of the others; the network may learn that instead of the sound')
     learn = make_learner(files, labels, sr, duration, valid, seed)
     learn.fit_one_cycle(epochs, 1e-2)
     save_pictures(learn, out)

@@ -39,7 +39,7 @@ def split_groups(
     for train, valid in folds:
         lost = sorted(set(labels)-set(labels[train]))
         if not lost: return valid
-    raise ValueError(f'{lost[0]!r} comes from one group only, or from too few: where it is tested on, there is none left to learn from')
+    raise ValueError(f'{str(lost[0])!r} comes from one group only, or from too few: where it is tested on, there is none left to learn from')
 
 # %% ../nbs/04_groups.ipynb #f6743c0f
 def _values(

@@ -362,7 +362,7 @@ class Segment:
     @staticmethod
     def from_row(
         row # Of a table of segments: file, start (s), end (s), and channel if there is one; more does not matter
-    ): # `ValueError` names what is missing
+    )->'Segment': # `ValueError` names what is missing
         "A segment from a row of a table"
         where = f'row {getattr(row, "name", getattr(row, "Index", "?"))} of the table of segments'
         lacks = [o for o in ('file', 'start', 'end') if not hasattr(row, o)]

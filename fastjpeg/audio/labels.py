@@ -88,6 +88,10 @@ def _text(path, encoding):
         return text.removeprefix('\ufeff')
     raise ValueError(f'{path}: not a text in {" or ".join(tries)}: name its encoding, such as encoding="mac_roman"')
 
+# %% ../../nbs/18_audio.labels.ipynb #487ecec3
+def _unquote(o): # 'the ""whit"", twice' in quotes, as a spreadsheet writes what has commas or quotes in it
+    return o[1:-1].replace('""', '"') if re.fullmatch('"([^"]|"")+"', o) else o
+
 # %% ../../nbs/18_audio.labels.ipynb #6f4e36b8
 def _read_table(
     path,      # Text file
@@ -101,11 +105,12 @@ def _read_table(
     if quoted: text = re.sub(rf'\\"(?!{sep}|\s|$)', '""', text)             # R writes \" for a quote within
     try: head, *rows = [r for r in csv.reader(io.StringIO(text, newline=''), delimiter=sep, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE) if any(o.strip() for o in r)]
     except (ValueError, csv.Error) as e: raise ValueError(f'{path}: no table in it ({e})') from None
+    if not quoted: rows = [[_unquote(o) for o in r] for r in rows]
     rows = [r for r in rows if r != head]
     if rows and all(len(r) == len(head)+1 and r[-1] for r in rows): rows = [r[1:] for r in rows]       # R's names of rows have no header
     for i, r in enumerate(rows, 1):
         if any(r[len(head):]): raise ValueError(f'{path}: row {i} has {len(r)} columns, and the header {len(head)}')
-    return pd.DataFrame([r[:len(head)]+['']*(len(head)-len(r)) for r in rows], columns=[o.strip() for o in head], dtype=object)
+    return pd.DataFrame([r[:len(head)]+['']*(len(head)-len(r)) for r in rows], columns=[o.strip() for o in head])
 
 # %% ../../nbs/18_audio.labels.ipynb #994919fa
 def _key(name): return re.sub('[^a-z0-9]', '', name.lower())            # 'Begin Time (s)' is 'Begin.Time..s.' in R
@@ -144,7 +149,7 @@ def _find(
 )->Path:    # `None` if it is not there
     "The recording that a table means, here"
     parts = PureWindowsPath(name).parts[bool(PureWindowsPath(name).anchor):]
-    tries = [Path(name)]*Path(name).is_absolute() + [Path(f, *parts[i:]) for f in folders for i in range(len(parts))] + [Path(name)]
+    tries = [Path(name)]*Path(name).is_absolute() + [Path(f, *parts[i:]) for f in folders for i in range(len(parts)) if not i or parts[i] != '..'] + [Path(name)]
     return next((o for o in tries if os.path.isfile(o)), None)
 
 # %% ../../nbs/18_audio.labels.ipynb #acc18da5
@@ -167,7 +172,7 @@ def segments_from_raven(
         if len(bad): raise ValueError(f'{path}: row {bad[0]+1}, column {cols[c]!r}: {t[cols[c]].iloc[bad[0]]!r} is no number')
         return n
     start, end = numbers('begintimes'), numbers('endtimes')
-    names = t[source[0]] if source else pd.Series([str(file)]*len(t), dtype=object)
+    names = t[source[0]] if source else pd.Series([str(file)]*len(t))
     for o in [*(t[c] for c in source[1:]), *([str(file)] if file is not None else [])]: names = names.where(names != '', o)
     if (names == '').any(): raise ValueError(f'{path}: row {int((names == "").argmax())+1} names no recording')
     shift = numbers('fileoffsets')-start if 'fileoffsets' in cols and source else 0.        # times count from the first of a sequence of files

@@ -133,7 +133,7 @@ def predict_recording(
     bs:int=64,           # Windows of a batch
     progress:bool=True   # Show the learner's progress bar?
 )->pd.DataFrame:         # file, start (s), end (s), class, probability; a row for each stretch of time and class, in this order
-    "What a learner hears in a long recording, window by window, in constant memory; `AudioError` if the file is damaged"
+    "What a learner hears in a long recording, window by window, in constant memory; `AudioError` if the file is damaged, `ValueError` if the learner's loss knows no activation"
     detector = _Detector(learn, duration, hop, how, bs)
     return detector.table(file, *detector(file, progress))
 

@@ -43,6 +43,7 @@ from .qtables import QTables
 from .rate import ZIGZAG
 from .transforms import check_bits
 from ..parallel import in_threads
+from ..repeat import Repeatable
 
 # %% ../../nbs/27_jpeg.dct.ipynb #a4b9c8a4
 class JpegError(ValueError):
@@ -768,7 +769,7 @@ class DctDihedral(_PerImage):
         return self._choose(x, flips[1:]+[lambda o, f=f: f(o).transposed() for f in flips])
 
 # %% ../../nbs/27_jpeg.dct.ipynb #70d0f934
-class DctLighting(RandTransform):
+class DctLighting(Repeatable, RandTransform):
     "Change brightness and contrast of each picture"
     split_idx, order = 0, 20
     def before_call(self, b, split_idx): pass       # fastai's draws with probability p for the whole batch

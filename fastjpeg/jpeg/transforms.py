@@ -18,7 +18,7 @@ from pathlib import Path, PurePath
 import numpy as np
 import pandas as pd
 import torch
-from fastai.torch_basics import DisplayedTransform, TensorImage, store_attr
+from fastai.torch_basics import TensorImage, store_attr
 from fastai.vision.core import PILImage
 from PIL import Image, ImageFile
 
@@ -26,6 +26,7 @@ from .codec import SUBSAMPLING, jpeg
 from .qtables import QTables, check_quality
 from .rate import _segment
 from ..parallel import in_threads
+from ..repeat import Repeatable
 from ..store import Store, StoreError, write_whole
 
 # %% ../../nbs/23_jpeg.transforms.ipynb #673d9a89
@@ -46,7 +47,7 @@ def check_bits(
             raise ValueError(f'{file} has {16 if im.mode.startswith("I;16") else 32} bits of gray, which PILImage.create cuts off at 255, so that all above is white; scale it to 8 bits first')
 
 # %% ../../nbs/23_jpeg.transforms.ipynb #1a286f3d
-class JpegQuality(DisplayedTransform):
+class JpegQuality(Repeatable):
     "Compress images as JPEG and read them back: Pillow for an item, the torch codec for a batch, with equal pixels"
     order = 2                       # after Resize; before IntToFloatTensor and augmentation
     def __init__(self,

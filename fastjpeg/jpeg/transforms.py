@@ -106,6 +106,27 @@ def _metadata(im:Image.Image): # dict for `Image.save`: EXIF (of other formats t
     else: exif = None
     return {**out, 'exif': exif} if exif else out
 
+# %% ../../nbs/23_jpeg.transforms.ipynb #9c3e13b8
+def _save(
+    im:Image.Image,
+    **kw           # For Pillow
+)->bytes:
+    "A JPEG file with optimised Huffman tables"
+    im.save(buf := io.BytesIO(), 'JPEG', optimize=True, **kw)
+    return buf.getvalue()
+
+# %% ../../nbs/23_jpeg.transforms.ipynb #20047037
+def _encode_file(
+    src:Path,     # A picture
+    settings:dict # `qtables` for Pillow, and `subsampling`
+)->tuple:         # `bytes` of the JPEG file, what there is to say of it
+    "A picture as JPEG with all that belongs to it; `ValueError` if that is not possible"
+    with Image.open(src) as im:
+        im.load()
+        new, kw = _as_jpeg_mode(im), {**settings, **_metadata(im)}
+        if new.mode == 'CMYK': kw.update(subsampling='4:4:4', qtables=kw['qtables'][:1])         # no component of CMYK is colour alone
+    return _save(new, **kw), ''
+
 # %% ../../nbs/23_jpeg.transforms.ipynb #488d3f3d
 def _reencode_one(
     job:tuple,     # (original, new file)
@@ -117,13 +138,9 @@ def _reencode_one(
     try:
         row['bytes_before'] = src.stat().st_size
         if not dst.exists():
-            with Image.open(src) as im:
-                im.load()
-                new, kw = _as_jpeg_mode(im), {**settings, **_metadata(im)}
-                if new.mode == 'CMYK': kw.update(subsampling='4:4:4', qtables=kw['qtables'][:1])         # no component of CMYK is colour alone
-                dst.parent.mkdir(parents=True, exist_ok=True)
-                new.save(buf := io.BytesIO(), 'JPEG', optimize=True, **kw)
-            part.write_bytes(buf.getvalue())        # Pillow itself does not notice when a full disk takes only a part
+            data, _ = _encode_file(src, settings)
+            dst.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(data)                  # Pillow itself does not notice when a full disk takes only a part
             os.replace(part, dst)
             row['status'] = 'written'
         return {**row, 'bytes_after': dst.stat().st_size}

@@ -11,7 +11,6 @@ os.environ.setdefault('MPLBACKEND', 'agg')
 os.environ['IN_TEST'] = '1'                         # the closing nbdev_export() of a notebook does nothing
 
 
-
 def pytest_addoption(parser):
     parser.addoption('--flags', default='', help='nbdev test flags to run that are skipped by default, such as "slow cuda"')
 
@@ -25,7 +24,10 @@ class CellError(Exception):
 
 
 class NotebookFile(pytest.File):
-    def collect(self): yield Notebook.from_parent(self, name=self.path.stem)
+    def collect(self):
+        item = Notebook.from_parent(self, name=self.path.stem)
+        if self.config.getoption('--flags'): item.add_marker(pytest.mark.timeout(0))       # cells that are skipped by default may take hours
+        yield item
 
 
 class Notebook(pytest.Item):
@@ -39,7 +41,9 @@ class Notebook(pytest.Item):
         os.chdir(self.path.parent)
         try:
             for i, cell in enumerate(read_nb(self.path).cells):
-                if cell.id in todo: shell.cell(cell)
+                if cell.id not in todo: continue
+                try: shell.cell(cell)
+                except pytest.fail.Exception as e: raise CellError(i, cell, e, 'The cell still runs.') from None       # pytest-timeout
                 if shell.exc: raise CellError(i, cell, shell.exc, shell.prettytb(fname=self.path))
         finally:
             os.chdir(cwd)

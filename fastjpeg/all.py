@@ -3,3 +3,4 @@ from fastjpeg.audio.all import *
 from fastjpeg.jpeg.all import *
 from fastjpeg.pyramid import *
 from fastjpeg.quantize import *
+from fastjpeg.state import *

@@ -17,14 +17,13 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from fastai.callback.core import CancelStepException
 from fastai.learner import Learner
 from fastai.torch_basics import DisplayedTransform, TensorImage, store_attr
 from fastai.vision.core import PILImage
 from torch import Tensor, nn
 
 from .jpeg.codec import _batch, _full_float32
-from .jpeg.learn import LearnQTables, UseJpeg
+from .jpeg.learn import UseJpeg, _LearnBeside
 from .jpeg.measure import _Each, _labelled, _Weigh, _without_jpeg
 from .jpeg.qtables import QTables
 
@@ -319,7 +318,7 @@ class UsePyramid(UseJpeg):
         return self.layer.decode(levels, x.shape[-2:])
 
 # %% ../nbs/30_pyramid.ipynb #3f071b95
-class LearnPyramid(UsePyramid):
+class LearnPyramid(_LearnBeside, UsePyramid):
     "Learn the steps of a `PyramidCodec` together with the model of a `Learner`, or for a model that stays as it is"
     def __init__(self,
         codec:PyramidCodec,      # Its steps are where to begin; with a target they are first scaled to it
@@ -337,45 +336,41 @@ class LearnPyramid(UsePyramid):
         if train != 'model' and len(wanted) != 1: raise ValueError('say what the steps shall save: rate_weight, target_rate or target_bytes, one of them')
         if any(not o >= 0 for o in wanted) or 0 in (target_rate, target_bytes): raise ValueError('rate_weight, target_rate and target_bytes are positive numbers')
         store_attr('train,lr,rate_weight,target_rate,target_bytes')
-        self.rate_kind, self.weight, self.history = rate, rate_weight, []
+        self.rate_kind = rate
+        self._begin()
 
-    # what learns beside a model is the same, whatever it is
-    _target, _remember, _mean_of_processes, _step, after_step = (getattr(LearnQTables, o) for o in ('_target', '_remember', '_mean_of_processes', '_step', 'after_step'))
+    @property
+    def history(self): return list(self._moved)                                     # steps to begin with, and of each epoch
+    def state_dict(self): return dict(super().state_dict(), kind=self.layer.kind)
+    def load_state_dict(self, state):
+        if state['kind'] != self.layer.kind: raise ValueError(f'steps of kind={state["kind"]!r} were saved, and the codec here is of kind={self.layer.kind!r}')
+        super().load_state_dict(state)
     @property
     def _own(self): return self.layer.log_step
-
-    def before_fit(self):
-        super().before_fit()
-        self._opt_own, self._recent = torch.optim.Adam([self._own], self.lr, betas=(.9, .99)), []
-        self.after_step()
-        if not self.history: self.history.append(self.layer.steps().detach().cpu())
+    def _numbers(self): return self.layer.steps().detach().cpu()
+    def _cost(self, x): return self.layer.rate(x, self.rate_kind)
 
     def compress(self, x):
-        if not self.training or self.train == 'model': return super().compress(x)
-        target = self._target(x)
-        if self.weight is None:
-            self._scale_to(x, target)
-            self.weight = .1
-        levels = self.layer.encode(x)
+        if not (self.training and self._learns): return super().compress(x)
+        self._first_scale(x)
+        target, levels = self._target(x), self.layer.encode(x)
         sizes = entropy_bits(levels)/8
         self._count(sizes, x)
         self._size = sizes.mean()/(target or 1)
         if target is not None: self._remember(x)
         if self.weight:
-            g, = torch.autograd.grad(self.weight*self.layer.rate(x, self.rate_kind), self.layer.log_step)
+            g, = torch.autograd.grad(self.weight*self._cost(x), self._own)
             self._rate_grad = self._rate_grad+g
         self._n_rate += 1
         return self.layer(x)
 
-    def before_train(self):
-        if self.train == 'steps': self.model.eval()
-    def before_step(self):
-        if self.train != 'model': self._step()
-        if self.train == 'steps': raise CancelStepException
-
+    def _first_scale(self, x):
+        if self.weight is not None or self._target(x) is None: return
+        self._scale_to(x, self._target(x))
+        self.weight = .1
     @torch.no_grad()
     def _scale_to(self, x, target): # multiply all steps by what brings the images to a size
-        z, bands = self.layer.log_step.clone(), self.layer.bands(x)
+        z, bands = self.layer.log_step.clone(), self.layer.bands(_floats(x))
         lo, hi = -math.log(2048), math.log(2048)
         for _ in range(14):
             mid = (lo+hi)/2
@@ -384,15 +379,6 @@ class LearnPyramid(UsePyramid):
             size = entropy_bits([(c/s).round() for c, s in zip(bands, self.layer.band_steps(bands))]).mean()/8
             lo, hi = (mid, hi) if size > target else (lo, mid)
         self.layer.log_step.data = self._mean_of_processes(self.layer.log_step.data)
-
-    def after_train(self):
-        if self._recent and self.epoch == self.n_epoch-1:
-            x = torch.cat([o for o in self._recent if o.shape[1:] == self._recent[-1].shape[1:]])
-            self._scale_to(x.float()/255, self._target(x))
-        self.history.append(self.layer.steps().detach().cpu())
-    def after_fit(self):
-        super().after_fit()
-        self._recent = []
 
 # %% ../nbs/30_pyramid.ipynb #2ad35395
 class _WeighPyramid(_Weigh):

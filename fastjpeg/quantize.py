@@ -11,14 +11,15 @@ __all__ = ['fixed_point', 'FixedPoint', 'float_point', 'FloatPoint', 'RelaxedQua
 # %% ../nbs/31_quantize.ipynb #aaed51fb
 import heapq
 import math
+from contextlib import contextmanager
 from copy import deepcopy
 
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from fastai.callback.core import Callback
 from fastai.callback.fp16 import MixedPrecision
 from fastai.learner import Learner
+from fastai.torch_core import get_model
 from fastcore.basics import store_attr
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -27,6 +28,7 @@ from .jpeg.codec import SUBSAMPLING, _by_block, _tile
 from .jpeg.learn import UseJpeg, _subsampling, _ToPixels
 from .jpeg.qtables import QTables
 from .jpeg.rate import _Spectrum
+from .state import SavedCallback
 
 # %% ../nbs/31_quantize.ipynb #f6e329a0
 class _StraightThrough(torch.autograd.Function):
@@ -205,8 +207,13 @@ class QuantJpegLayer(nn.Module):
 def _quantize_output(module, args, out): # a forward hook
     return module.output_quantizer(out)
 
+# %% ../nbs/31_quantize.ipynb #241ddd37
+def _kind(pattern): # str: what a quantiser was made with, without what it has learned
+    def made(m): return ', '.join(f'{k}={v}' for k, v in vars(m).items() if isinstance(v, (int, str)) and k[0] != '_' and k != 'training')
+    return 'nothing' if pattern is None else ' of '.join(f'{type(m).__name__}({made(m)})' for m in pattern.modules())
+
 # %% ../nbs/31_quantize.ipynb #94803dfa
-class Quantize(Callback):
+class Quantize(SavedCallback):
     "Quantise weights and outputs of chosen layers of a `Learner`, or the JPEG coefficients of its pictures"
     order = MixedPrecision.order+2
     def __init__(self,
@@ -229,33 +236,56 @@ class Quantize(Callback):
 
     def _chosen(self): # list of (name, layer)
         wanted = self.layers if callable(self.layers) and not isinstance(self.layers, type) else lambda name, m: isinstance(m, self.layers)
-        return [(n, m) for n, m in self.model.named_modules() if wanted(n, m)]
+        return [(n, m) for n, m in get_model(self.model).named_modules() if wanted(n, m)]
 
     def before_fit(self):
         self._take_down()                                           # of a run that was interrupted
+        self._place()
+        own = [p for q in self._quantizers() for p in q.parameters()]
+        self.opt_q = torch.optim.Adam(own, self.lr) if own else None
+    def _place(self):
+        device = self.dls.device
         for name, m in self._chosen():
-            device = self.dls.device
+            names = list(m._parameters)
             if self.weights is not None and isinstance(getattr(m, 'weight', None), Tensor):         # an activation has none
                 if name not in self.of_weights: self.of_weights[name] = deepcopy(self.weights)
                 parametrize.register_parametrization(m, 'weight', self.of_weights[name].to(device).train(m.training), unsafe=True)
             if self.activations is not None:
                 if name not in self.of_activations: self.of_activations[name] = deepcopy(self.activations)
                 m.output_quantizer = self.of_activations[name].to(device).train(m.training)
-            self._placed.append((m, m.register_forward_hook(_quantize_output) if self.activations is not None else None))
-        if self.jpeg is not None: self.jpeg.to(self.dls.device)
-        own = [p for q in self._quantizers() for p in q.parameters()]
-        if own and self.opt_q is None: self.opt_q = torch.optim.Adam(own, self.lr)
+            self._placed.append((m, names, m.register_forward_hook(_quantize_output) if self.activations is not None else None))
+        if self.jpeg is not None: self.jpeg.to(device)
 
     def _quantizers(self): return [*self.of_weights.values(), *self.of_activations.values(), *([] if self.jpeg is None else [self.jpeg])]
 
     def _take_down(self):
-        for m, hook in self._placed:
+        for m, names, hook in self._placed:
             if parametrize.is_parametrized(m, 'weight'): parametrize.remove_parametrizations(m, 'weight', leave_parametrized=False)
+            for n in names: m._parameters[n] = m._parameters.pop(n)             # in their order, by which optimizers know them
             if hook is not None:
                 hook.remove()
                 del m.output_quantizer
         self._placed = []
     def after_fit(self): self._take_down()
+    @contextmanager
+    def out_of_model(self):
+        placed = bool(self._placed)
+        self._take_down()
+        try: yield
+        finally:
+            if placed: self._place()
+
+    def _parts(self): # name -> pattern, quantisers by name
+        return dict(weights=(self.weights, self.of_weights), activations=(self.activations, self.of_activations), coefs=(self.jpeg, {} if self.jpeg is None else {'jpeg': self.jpeg}))
+    def state_dict(self):
+        return {part: dict(kind=_kind(pattern), quantizers={name: q.state_dict() for name, q in mine.items()}) for part, (pattern, mine) in self._parts().items()}
+    def load_state_dict(self, state):
+        for part, (pattern, mine) in self._parts().items():
+            kind, saved = state[part]['kind'], state[part]['quantizers']
+            if kind != _kind(pattern): raise ValueError(f'the {part} were saved with {kind}, and this Quantize has {_kind(pattern)} for them')
+            for name in {**mine, **saved}:
+                if name not in mine: mine[name] = deepcopy(pattern)
+                mine[name].load_state_dict(saved.get(name, pattern.state_dict()))               # one that was not there yet begins anew
 
     def before_batch(self):
         if not self._placed and (self.weights is not None or self.activations is not None): # not in before_fit: an error there leaves fastai's learner locked

@@ -9,6 +9,7 @@ __all__ = ['find_pictures', 'split_in_three', 'picture_learner', 'own_learner', 
            'shrink', 'main_reencode']
 
 # %% ../nbs/41_shrink.ipynb #e896a314
+import codecs
 import sys
 import warnings
 from collections import Counter
@@ -20,7 +21,7 @@ from fastai.callback.progress import *      # the progress bar
 from fastai.callback.schedule import *      # fit_one_cycle
 from fastai.data.block import CategoryBlock, DataBlock
 from fastai.data.core import DataLoaders, Datasets, TfmdLists, test_set
-from fastai.data.transforms import Categorize, ColReader, IndexSplitter, MultiCategorize, Normalize, get_image_files
+from fastai.data.transforms import Categorize, ColReader, IndexSplitter, MultiCategorize, Normalize, image_extensions
 from fastai.learner import Learner, load_learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
@@ -37,7 +38,7 @@ from .jpeg.learn import LearnQTables, _view
 from .jpeg.measure import _without_jpeg, compare_with_standard, measure_images
 from .jpeg.qtables import QTables
 from .jpeg.search import ClassifierObjective, search_qtables
-from .jpeg.transforms import reencode
+from .jpeg.transforms import check_bits, reencode, walk_files
 from .models import small_cnn
 
 # %% ../nbs/41_shrink.ipynb #cfdb34ab
@@ -48,9 +49,13 @@ def find_pictures(
     "The pictures below a folder that can be read, and their classes; the others are named. `ValueError` says in one line what is wrong"
     folder = Path(folder)
     if not folder.is_dir(): raise ValueError(f'{folder} is not a folder')
-    files, bad = [], []
-    for f in sorted(get_image_files(folder)):
-        try: PILImage.create(f)
+    found, others = walk_files(folder)
+    files, bad = [], [f'{f}: {why}' for f, why in others.items()]
+    for f in found:
+        if f.suffix.lower() not in image_extensions: continue
+        try:
+            check_bits(f)
+            PILImage.create(f)
         except Exception as e: bad.append(f'{f}: {type(e).__name__}: {e}')      # damaged files raise nearly everything
         else: files.append(f)
     for o in bad: print(f'left out: {o}', flush=True)
@@ -220,35 +225,55 @@ def main_qtables(
     "Learn JPEG quantisation tables from a folder of labelled pictures, and judge them against the standard ones"
     _tell('fastjpeg_qtables', learn_tables, folder, label, out, weight, size, epochs, seed, learner, keep)
 
+# %% ../nbs/41_shrink.ipynb #9703b15b
+def _read_tables(
+    file:str # Of cjpeg's text, or JSON as `QTables.to_json` writes
+)->QTables:
+    "Tables in a file, in whatever encoding an editor has saved it"
+    data = Path(file).read_bytes()
+    coding = next((c for mark, c in ((codecs.BOM_UTF8, 'utf-8-sig'), (codecs.BOM_UTF16_LE, 'utf-16'), (codecs.BOM_UTF16_BE, 'utf-16')) if data.startswith(mark)), 'utf-8')
+    try: text = data.decode(coding)
+    except UnicodeDecodeError: raise ValueError(f'{file}: no text of tables, as fastjpeg_qtables writes') from None
+    try: return QTables.from_json(text) if text.lstrip().startswith('{') else QTables.from_text(text)
+    except (TypeError, ValueError) as e: raise ValueError(f'{file}: {e}') from None
+
+# %% ../nbs/41_shrink.ipynb #94e760b7
+def _times(before, after): # how sizes changed, in words
+    return f'{before/after:.1f} times smaller' if after <= before else f'{after/before:.1f} times LARGER: they were compressed more than this before'
+
 # %% ../nbs/41_shrink.ipynb #a6a8fa9a
 def shrink(
-    folder:str,             # Folder of pictures; nothing in it is changed
-    dest:str,               # Folder for the new files
-    qtables:str=None,       # File with tables
-    quality:int=None,       # Or a quality
-    subsampling:str='4:2:0' # '4:4:4', '4:2:2' or '4:2:0'
-)->pd.DataFrame:            # The report of `reencode`
-    "Re-encode a folder and tell what it saved"
-    if qtables is not None:
-        try: qtables = QTables.from_text(Path(qtables).read_text())
-        except UnicodeDecodeError: raise ValueError(f'{qtables}: no text of tables, as fastjpeg_qtables writes') from None
-        except ValueError as e: raise ValueError(f'{qtables}: {e}') from None
-    report = reencode(folder, dest, quality, qtables, subsampling)
-    for o in report[report.status == 'skipped'].itertuples(): print(f'skipped: {o.file}: {o.reason}')
-    done = report[report.status != 'skipped']
+    folder:str,              # Folder of pictures; nothing in it is changed
+    dest:str,                # Folder for the new files
+    qtables:str=None,        # File with tables
+    quality:int=None,        # Or a quality
+    subsampling:str='4:2:0', # '4:4:4', '4:2:2' or '4:2:0'
+    leave_out=()             # Files and folders to pass by: a pattern or several, as for `reencode`
+)->pd.DataFrame:             # The report of `reencode`
+    "Re-encode a folder and tell what it saved, what was not written, and what went along"
+    report = reencode(folder, dest, quality, None if qtables is None else _read_tables(qtables), subsampling, leave_out)
+    done, out, failed = (report[report.status.isin(o)] for o in (('written', 'present'), ('left out',), ('skipped',)))
+    for o in failed.itertuples(): print(f'skipped: {o.file}: {o.reason}')
+    for reason, files in done[done.reason != ''].groupby('reason').file: print(f'{files.iloc[0]}{f" and {len(files)-1} more" if len(files) > 1 else ""}: {reason}')
+    for reason, files in out.groupby('reason').file: print(f'left out: {files.iloc[0]}{f" and {len(files)-1} more" if len(files) > 1 else ""} ({reason})')
     if not len(done): raise ValueError(f'none of the {len(report)} files in {folder} could be written as JPEG' if len(report) else f'there are no files in {folder}')
-    before, after = done.bytes_before.sum(), int(done.bytes_after.sum())
-    print(f'{len(done)} pictures in {dest}: {before/1e6:.2f} MB before, {after/1e6:.2f} MB after, {before/after:.1f} times smaller')
+    before, after, grown = done.bytes_before.sum(), int(done.bytes_after.sum()), (done.bytes_after > done.bytes_before).sum()
+    print(f'{len(done)} pictures in {dest}: {before/1e6:.2f} MB before, {after/1e6:.2f} MB after, {_times(before, after)}{f"; {grown} of them have grown" if grown else ""}')
+    if len(failed): print(f'{len(failed)} files are not there: see above. Those that need not be are passed by with --leave_out')
     return report
 
 # %% ../nbs/41_shrink.ipynb #13be791f
 @call_parse
 def main_reencode(
-    folder:str,             # Folder of pictures; nothing in it is changed
-    dest:str=None,          # Folder for the new files; `<folder>-jpeg` if not given
-    qtables:str=None,       # Text file with tables, as `fastjpeg_qtables` writes
-    quality:int=None,       # Or a quality, 1 to 100
-    subsampling:str='4:2:0' # Of colour: 4:4:4, 4:2:2 or 4:2:0
+    folder:str,              # Folder of pictures; nothing in it is changed
+    dest:str=None,           # Folder for the new files; `<folder>-jpeg` if not given
+    qtables:str=None,        # Text file with tables, as `fastjpeg_qtables` writes
+    quality:int=None,        # Or a quality, 1 to 100
+    subsampling:str='4:2:0', # Of colour: 4:4:4, 4:2:2 or 4:2:0
+    leave_out:str='',        # Files and folders to pass by, such as 'masks,*.txt'; several with commas between
+    max_pixels:int=None      # Of one picture; Pillow's limit against attacks, 179 million, if not given
 ):
-    "Re-encode all pictures of a folder as JPEG, into another folder"
-    _tell('fastjpeg_reencode', shrink, folder, dest or f'{Path(folder)}-jpeg', qtables, quality, subsampling)
+    "Re-encode all pictures of a folder as JPEG, into another folder. Exit code 0: all are there; 1: some could not be written; 2: nothing was done"
+    if max_pixels: Image.MAX_IMAGE_PIXELS = max_pixels/2        # twice as many are an error, as many a warning
+    report = _tell('fastjpeg_reencode', shrink, folder, dest or f'{Path(folder)}-jpeg', qtables, quality, subsampling, [o for o in leave_out.split(',') if o])
+    if (report.status == 'skipped').any(): sys.exit(1)

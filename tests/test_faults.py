@@ -112,7 +112,7 @@ def test_disk_full_while_reencoding(pictures, tmp_path):
     '''
     res = python(code, pictures, tmp_path/'new')
     assert "'skipped': 6" in res.stdout and "'written': 1" in res.stdout and 'OSError' in res.stdout, res.stdout+res.stderr
-    assert sorted(o.name for o in (tmp_path/'new').iterdir()) == ['.reencode.json', 'small.png.jpg']
+    assert sorted(o.name for o in (tmp_path/'new').iterdir()) == ['.reencode', 'small.png.jpg']
     df = reencode(pictures, tmp_path/'new', quality=95, progress=False)                # there is room again
     assert df.status.value_counts().to_dict() == {'written': 6, 'present': 1}
     for o in (tmp_path/'new').glob('*.jpg'): Image.open(o).load()

@@ -3,7 +3,11 @@ import os
 import shutil
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 root = Path(__file__).parent.parent
 bin_dir = Path(sys.executable).parent
@@ -58,6 +62,17 @@ def test_wheel_from_sdist_installs(tmp_path):
     code = f'import importlib, fastjpeg; [importlib.import_module(o) for o in {modules}]; print(fastjpeg.__file__, fastjpeg.__version__)'
     out = sh(sys.executable, '-W', 'ignore', '-c', code, cwd=tmp_path, PYTHONPATH=str(tmp_path/'site'))
     assert str(tmp_path/'site') in out, out
+
+
+def test_requirements_are_pinned():
+    "What `make test` installs is what it was green with: a requirement without a version in constraints.txt would be the newest of the day"
+    ini = ConfigParser(interpolation=None)
+    ini.read(root/'settings.ini')
+    read = lambda lines: [Requirement(o) for o in lines.splitlines() if o.strip() and not o.startswith('#')]     # noqa: E731
+    pins = {canonicalize_name(o.name): next(iter(o.specifier)).version for o in read((root/'constraints.txt').read_text()) if not o.marker or o.marker.evaluate()}
+    asked = [o for k, v in ini['DEFAULT'].items() if k.endswith('requirements') for o in read(v)]
+    loose = [str(o) for o in asked if pins.get(canonicalize_name(o.name)) not in o.specifier]
+    assert not loose, f'constraints.txt has no version of these, or one that settings.ini does not allow; run `make pins`: {loose}'
 
 
 def test_one_version():

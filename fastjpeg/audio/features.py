@@ -8,16 +8,11 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.features.html.md"""
 __all__ = ['extract_features', 'read_features']
 
 # %% ../../nbs/19_audio.features.ipynb #700e2ab7
-import json
-import multiprocessing
 import os
-import threading
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import BrokenExecutor, Executor
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from zipfile import BadZipFile
 
 import cloudpickle
 import numpy as np
@@ -27,8 +22,9 @@ from fastcore.foundation import L
 from fastprogress.fastprogress import progress_bar
 from torch import Tensor
 
-from .core import LoadAudio, TensorAudio, _write
-from .recordings import _told
+from .core import LoadAudio
+from ..parallel import count_workers, in_processes
+from ..store import Store, fingerprint, write_whole
 
 # %% ../../nbs/19_audio.features.ipynb #14e7c09e
 @torch.no_grad()
@@ -45,14 +41,6 @@ def _parquet():
     except ImportError: raise ImportError('features are kept as Parquet, which takes pyarrow: pip install "fastjpeg[features]"') from None
     return pyarrow
 
-# %% ../../nbs/19_audio.features.ipynb #c2e21975
-def _key(file):
-    "Tells a file from others, and from what it was before"
-    try: info = os.stat(file)
-    except OSError: stat = None
-    else: stat = info.st_size, info.st_mtime_ns
-    return sha256(repr((os.path.abspath(file), stat)).encode()).hexdigest()[:32]
-
 # %% ../../nbs/19_audio.features.ipynb #a4318a7d
 def _text(s): return s.encode(errors='backslashreplace').decode()       # a file's name may be any bytes, a table's text is not
 
@@ -66,7 +54,7 @@ def _compute(
     files:list,  # Absolute paths
     keys:list,   # Their keys
     folder:Path  # Where to write the part
-)->int:          # Recordings that could not be used
+)->list:         # What went wrong with each; '' if nothing did
     "Features of some recordings, on one thread, into one part"
     pa, (load, transform), rows, errors = _parquet(), _unpickled(job), [], []
     threads = torch.get_num_threads()
@@ -81,8 +69,8 @@ def _compute(
     values = pa.LargeListArray.from_arrays(np.cumsum([0, *(o.size for o in rows)]), np.concatenate([o.ravel() for o in rows]))
     part = pa.table({'key': keys, 'file': [_text(f) for f in files], 'error': errors, 'shape': [o.shape for o in rows], 'features': values})
     name = f'part-{sha256("".join(keys).encode()).hexdigest()[:16]}.parquet'
-    _write(folder/name, lambda f: pa.parquet.write_table(part, f, use_dictionary=False))
-    return sum(map(bool, errors))
+    write_whole(folder/name, lambda f: pa.parquet.write_table(part, f, use_dictionary=False))
+    return errors
 
 # %% ../../nbs/19_audio.features.ipynb #1a95bd14
 def _read(part, columns):
@@ -100,76 +88,11 @@ def _done(folder):
             if not error or k not in res: res[k] = part.name, i, error          # it may have failed once, and not the next time
     return res
 
-# %% ../../nbs/19_audio.features.ipynb #1b42510b
-def _first(files, load, transform):
-    "The first recording that can be used, and its features"
-    for f in files[:100]:
-        try: return (x := load(f)), _features(transform, x)
-        except Exception as e: last = e
-    raise ValueError(f'none of the first {min(100, len(files))} recordings could be used; the last one: {type(last).__name__}: {last}') from last
-
-# %% ../../nbs/19_audio.features.ipynb #84023eab
-def _check_settings(dest, settings, files, load, transform):
-    "`ValueError` if `dest` holds features that were made in another way"
-    settings = {**settings, 'transform': _told(transform)}
-    file = dest/'settings.npz'
-    if not file.exists():
-        x, y = _first(files, load, transform)
-        _write(file, lambda f: np.savez(f, settings=json.dumps(settings), sr=x.sr, wave=x.numpy(), features=y))
-        return
-    try:
-        with np.load(file) as d: old, x, want = json.loads(str(d['settings'])), TensorAudio(d['wave'], sr=int(d['sr'])), d['features']
-    except (ValueError, KeyError, BadZipFile) as e: raise ValueError(f'{file}: damaged ({e}); take another folder, or delete this one') from None
-    changes = [f'{k} was {old.get(k)!r} and is {v!r}' for k, v in settings.items() if old.get(k) != v]
-    if not changes:
-        got = _features(transform, x)
-        # other processors and versions may differ in the last digits
-        if got.shape != want.shape or not np.allclose(got, want, rtol=0, atol=1e-3*np.abs(want).max(initial=0), equal_nan=True): changes = ['the transform makes other features of the first recording: its weights are others, or it is random']
-    if changes: raise ValueError(f'{dest} holds features that were made in another way: {"; ".join(changes)}. Take another folder, or delete this one')
-
-# %% ../../nbs/19_audio.features.ipynb #5276978f
-def _end_with_parent():
-    "In a worker: end with the process that started it, even if that is killed"
-    def watch():
-        multiprocessing.parent_process().join()
-        os._exit(1)
-    threading.Thread(target=watch, daemon=True).start()
-
-# %% ../../nbs/19_audio.features.ipynb #125d0894
-@contextmanager
-def _workers(n, executor):
-    "The executor that was given, else `n` new processes; `None` if `n` is 0"
-    if executor is not None or not n: yield executor
-    else:
-        with ProcessPoolExecutor(n, mp_context=multiprocessing.get_context('spawn'), initializer=_end_with_parent) as pool: yield pool
-
-# %% ../../nbs/19_audio.features.ipynb #227d6e77
-def _run(
-    executor,   # With `submit`; `None` for this process
-    n:int,      # Calls that are under way at a time: a long list of them shall not wait in memory
-    calls       # Arguments of `_compute`
-):              # Yields what it returns, in the order in which they are done
-    if executor is None:
-        yield from (_compute(*o) for o in calls)
-        return
-    running = set()
-    try:
-        for call in calls:
-            if len(running) >= n:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from (o.result() for o in done)
-            running.add(executor.submit(_compute, *call))
-        while running:
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            yield from (o.result() for o in done)
-    finally:
-        for o in running: o.cancel()
-
 # %% ../../nbs/19_audio.features.ipynb #c37c7771
 def extract_features(
     files,                    # Paths of recordings; each is taken once
     transform,                # Makes of a batch (1, channels, samples) of a `TensorAudio` a tensor (1, ...): a transform of this package, a `Pipeline`, a module, a function
-    dest:str|Path,            # Folder for the features; made if it is not there. All processes write to it
+    store:str|Path,           # Folder for the features; made if it is not there. All processes write to it
     sr:int=22050,             # Sample rate of all recordings (Hz)
     duration:float=None,      # Length of all (s): the centre of longer ones; as they are if `None`
     mono:bool=True,           # Mix channels down to one?
@@ -178,53 +101,50 @@ def extract_features(
     n_workers:int=None,       # Worker processes; how many the executor has, if there is one; as many as processors if `None`; 0 for this process
     executor:Executor=None,   # Runs the work; processes of this machine if `None`
     progress:bool=True        # Show a progress bar over the parts?
-)->pd.DataFrame:              # A row per file: file, part, row (in the part), status ('ok' or 'error'), error; also written to `dest/manifest.parquet`
-    "Features of many recordings into Parquet files; killed and run again, it goes on where it was. `ValueError` if `dest` was made with other settings"
-    pa, dest, load = _parquet(), Path(dest).absolute(), LoadAudio(sr, duration, mono, pad_mode)
+)->pd.DataFrame:              # A row per file: file, part, row (in the part), status ('ok' or 'error'), error; also written to `store/manifest.parquet`
+    "Features of many recordings into Parquet files; killed and run again, it goes on where it was. `StoreError` if `store` holds features that were made in another way, `ValueError` if the first hundred recordings all fail"
+    pa, load = _parquet(), LoadAudio(sr, duration, mono, pad_mode)
     if chunk < 1: raise ValueError(f'a part holds at least one recording, got chunk={chunk}')
-    files = {os.fspath(f): None for f in L(files)}
-    files = {f: _key(f) for f in files}
-    folder = dest/'parts'
-    folder.mkdir(parents=True, exist_ok=True)
-    if files: _check_settings(dest, dict(sr=load.sr, duration=duration, mono=mono, pad_mode=pad_mode), list(files), load, transform)
-    for o in folder.glob('*.part'): o.unlink()          # half written by a process that was killed
+    kept = Store(Path(store).absolute(), 'extract_features', load=load, transform=transform)
+    files = {f: fingerprint(kept.mark, Path(f)) for f in map(os.fspath, L(files))}
+    folder = kept.folder/'parts'
+    folder.mkdir(exist_ok=True)
     done = _done(folder)
     todo = [(os.path.abspath(f), k) for f, k in files.items() if k not in done or done[k][2]]
     job, starts = cloudpickle.dumps((load, transform)), range(0, len(todo), chunk)
     calls = ((job, *map(list, zip(*todo[i:i+chunk])), folder) for i in starts)
-    n_workers = os.cpu_count() if n_workers is None else n_workers
-    n_bad = 0
+    errors = []
     try:
-        with _workers(min(n_workers, len(starts)), executor) as pool:
-            bar = progress_bar(_run(pool, 2*max(1, n_workers), calls), total=len(starts), display=progress and bool(todo))
-            for n in bar:
-                n_bad += n
-                bar.comment = f'{n_bad} could not be used'
+        bar = progress_bar(in_processes(_compute, calls, min(count_workers(n_workers), len(starts)), executor), total=len(starts), display=progress and bool(todo))
+        for found in bar:
+            errors += found
+            bar.comment = f'{sum(map(bool, errors))} could not be used'
+            if not done and all(errors) and len(errors) >= min(100, len(todo)): raise ValueError(f'none of the first {len(errors)} recordings could be used; the last one: {errors[-1]}')
     except BrokenExecutor as e:
-        raise RuntimeError(f'a worker process has died, perhaps of too little memory; or a script calls this outside of `if __name__ == "__main__":`. What is done is kept in {dest}: call it again to go on') from e
+        raise RuntimeError(f'a worker process has died, perhaps of too little memory; or a script calls this outside of `if __name__ == "__main__":`. What is done is kept in {store}: call it again to go on') from e
     done = _done(folder)
     if any(k not in done for k in files.values()): raise RuntimeError(f'the workers have written parts that are not in {folder}: it must be on a disk that all machines share')
     manifest = pd.DataFrame([(_text(f), *done[k][:2], 'error' if done[k][2] else 'ok', done[k][2]) for f, k in files.items()], columns=['file', 'part', 'row', 'status', 'error'])
-    _write(dest/'manifest.parquet', lambda f: pa.parquet.write_table(pa.Table.from_pandas(manifest, preserve_index=False), f))
+    write_whole(kept.folder/'manifest.parquet', lambda f: pa.parquet.write_table(pa.Table.from_pandas(manifest, preserve_index=False), f))
     return manifest
 
 # %% ../../nbs/19_audio.features.ipynb #6164951d
 def read_features(
-    dest:str|Path,  # Folder that `extract_features` filled
+    store:str|Path, # Folder that `extract_features` filled
     files=None      # Read these only, in this order; all that are 'ok' if `None`
 )->pd.DataFrame:    # A row per recording: file, features (array float32). Features of one shape are a matrix with `np.stack(table.features)`
     "The features of the last call of `extract_features`; `ValueError` if a file has none"
-    dest = Path(dest)
-    if not (dest/'manifest.parquet').exists(): raise FileNotFoundError(f'{dest}: no manifest.parquet; `extract_features` writes it when it is done')
-    manifest = _read(dest/'manifest.parquet', None).to_pandas().set_index('file')
+    store = Path(store)
+    if not (store/'manifest.parquet').exists(): raise FileNotFoundError(f'{store}: no manifest.parquet; `extract_features` writes it when it is done')
+    manifest = _read(store/'manifest.parquet', None).to_pandas().set_index('file')
     if files is None: chosen = manifest[manifest.status == 'ok']
     else:
         chosen = manifest.reindex([_text(os.fspath(f)) for f in L(files)])
         lacks = chosen[chosen.status != 'ok']
-        if len(lacks): raise ValueError(f'{len(lacks)} of {len(chosen)} files have no features in {dest}, the first: {lacks.index[0]} ({lacks.error.fillna("not in the manifest").iloc[0]})')
+        if len(lacks): raise ValueError(f'{len(lacks)} of {len(chosen)} files have no features in {store}, the first: {lacks.index[0]} ({lacks.error.fillna("not in the manifest").iloc[0]})')
     features = np.empty(len(chosen), dtype=object)
     for part, places in chosen.reset_index().groupby('part').indices.items():
-        t = _read(dest/'parts'/part, ['shape', 'features']).combine_chunks()
+        t = _read(store/'parts'/part, ['shape', 'features']).combine_chunks()
         values, shapes = t['features'].chunk(0), t['shape'].to_pylist()
         flat, limits = values.values.to_numpy(), values.offsets.to_numpy()
         for i in places:

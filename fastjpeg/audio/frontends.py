@@ -12,7 +12,6 @@ __all__ = ['FrontEnd', 'GaborBank', 'loudest_segment', 'trim_silence', 'LoudestS
 import math
 import time
 from copy import deepcopy
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +28,11 @@ from fastprogress.fastprogress import progress_bar
 from fasttransform import DisplayedTransform
 from torch import Tensor, nn
 
-from .core import AudioBlock, TensorAudio, _write
+from .core import AudioBlock, TensorAudio
 from .pcen import _full
 from .spectrogram import _frames_to
 from ..models import small_cnn
+from ..store import Store
 
 # %% ../../nbs/14_audio.frontends.ipynb #5ef2df10
 class FrontEnd(nn.Module):
@@ -182,15 +182,6 @@ def _train(dls, front, sr, model, budget, lr):
         acc = learn.validate()[1]
     return dict(accuracy=acc, n_train=len(dls.train_ds), n_valid=len(dls.valid_ds), front_ms=ms, train_s=time.perf_counter()-start, shape='x'.join(map(str, front(waves).shape[1:])))
 
-# %% ../../nbs/14_audio.frontends.ipynb #9a609ba6
-def _resume(csv, task):
-    "Rows of earlier results; `ValueError` if they are of another task"
-    if csv is None or not Path(csv).exists(): return []
-    df = pd.read_csv(csv)
-    for k, v in task.items():
-        if k not in df or (df[k] != v).any(): raise ValueError(f'{csv} holds results for {k}={df[k].tolist()[0] if k in df else "?"}, and this comparison has {k}={v}: give it another file')
-    return df.to_dict('records')
-
 # %% ../../nbs/14_audio.frontends.ipynb #589b39c1
 def compare_frontends(
     files,                # Paths of recordings
@@ -207,27 +198,23 @@ def compare_frontends(
     valid_pct:float=.2,   # Share of the recordings that is tested on
     lr:float=5e-3,        # Maximum of the learning rate
     bs:int=32,            # Batch size
-    csv:str|Path=None     # File for the results; those that it holds are not computed again
+    store:str|Path=None   # Folder for the results; those that it holds are not computed again, of another comparison they are refused
 )->pd.DataFrame:          # A row per seed and front end: accuracy, n_train, n_valid, front_ms (per clip), train_s, shape of the front end's output
     "Train one small network per front end, all on the same splits"
     files, labels, seeds = L(files), L(labels), L(range(seeds) if isinstance(seeds, int) else seeds)
     if not len(files) == len(labels) == len(files if groups is None else L(groups)): raise ValueError(f'each recording needs a label, and a group if groups are given; got {len(files)} files, {len(labels)} labels' + ('' if groups is None else f', {len(L(groups))} groups'))
     if not isinstance(frontends, dict) or not frontends: raise ValueError(f'frontends is a dict of name: front end, got {frontends!r}')
     if not 0 < valid_pct < 1: raise ValueError(f'valid_pct is a share between 0 and 1, got {valid_pct}')
-    if csv is not None and not Path(csv).absolute().parent.is_dir(): raise FileNotFoundError(f'{csv}: its folder is not there')
-    task = dict(files=len(files), budget=budget, sr=sr, duration=duration)
-    rows = _resume(csv, task)
-    todo = [(s, k) for s in seeds for k in frontends if not any(r['seed'] == s and r['frontend'] == k for r in rows)]
-    bar = progress_bar(todo)
+    kept = Store(store, 'compare_frontends', files=files, labels=labels, groups=groups, budget=budget, sr=sr, duration=duration, item_tfms=item_tfms, batch_tfms=batch_tfms, model=model, valid_pct=valid_pct, lr=lr, bs=bs)
+    rows = {(s, k): kept.get(s, k, front) for s in seeds for k, front in frontends.items()}
+    bar = progress_bar([o for o, row in rows.items() if row is None])
     for seed, name in bar:
         bar.comment = f'{name}, seed {seed}'
         block = DataBlock((AudioBlock(sr, duration), CategoryBlock), get_x=lambda i: files[i], get_y=lambda i: labels[i], splitter=IndexSplitter(_split(labels, groups, valid_pct, seed)), item_tfms=item_tfms, batch_tfms=batch_tfms)
         set_seed(seed, reproducible=False)
         dls = block.dataloaders(range(len(files)), bs=bs, num_workers=0)
-        rows.append({**task, 'frontend': name, 'seed': seed, **_train(dls, frontends[name], sr, model, budget, lr)})
-        if csv is not None: _write(csv, partial(pd.DataFrame(rows).to_csv, index=False))
-    df = pd.DataFrame(rows)
-    return df[df.frontend.isin(list(frontends)) & df.seed.isin(list(seeds))].drop(columns=list(task)).reset_index(drop=True)
+        rows[seed, name] = kept.put(_train(dls, frontends[name], sr, model, budget, lr), seed, name, frontends[name])
+    return pd.DataFrame([dict(frontend=name, seed=seed, **row) for (seed, name), row in rows.items()])
 
 # %% ../../nbs/14_audio.frontends.ipynb #7554f5ba
 def _interval(

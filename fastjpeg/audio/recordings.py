@@ -11,11 +11,8 @@ __all__ = ['soundscape', 'predict_recording', 'hysteresis', 'events', 'match_eve
 # %% ../../nbs/18_audio.recordings.ipynb #a552e045
 import array as arrays
 import csv
-import re
-from hashlib import sha256
 from math import ceil
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -27,8 +24,9 @@ from fastprogress.fastprogress import progress_bar
 from scipy.optimize import linear_sum_assignment
 
 from .augment import coloured_noise
-from .core import AudioError, LoadAudio, TensorAudio, _check, _opened, _why_cut, _write
+from .core import AudioError, LoadAudio, TensorAudio, _check, _opened, _why_cut
 from .spectrogram import power_to_db, stft
+from ..store import Store, parts, write_whole
 from ..windows import Overlap, predict_stream, stream_windows
 
 # %% ../../nbs/18_audio.recordings.ipynb #e47600b4
@@ -72,10 +70,6 @@ def _samples(f, sr, mono):
     _check(f.name, _why_cut(f, f.frames, n), 0, n)
     if not n: raise AudioError(f'{f.name}: holds no samples')
     if stream: yield stream.resample_chunk(x[:, :1] if mono else x, last=True).T
-
-# %% ../../nbs/18_audio.recordings.ipynb #ecb20539
-def _told(tfms): # what transforms say of themselves, the same in each process
-    return ' '.join(re.sub(r' at 0x[0-9a-fA-F]+', '', repr(tfms)).split())
 
 # %% ../../nbs/18_audio.recordings.ipynb #95ce7646
 class _Detector:
@@ -122,12 +116,11 @@ class _Detector:
         return pd.DataFrame({'file': str(file), 'start': np.repeat(limits[:-1], k), 'end': np.repeat(limits[1:], k),
                              'class': pd.Categorical.from_codes(np.tile(np.arange(k), n), [str(o) for o in self.vocab]), 'probability': probs.reshape(-1)})
 
-    def mark(self):
-        "Hash of all that the result depends on, but for the file"
-        tfms = _told((self.learn.dls.valid.after_item, self.learn.dls.valid.after_batch))
-        res = sha256(repr((self.vocab, self.size, self.step, self.how, self.load.sr, self.load.mono, self.load.pad_mode, tfms)).encode())
-        for k, v in self.learn.model.state_dict().items(): res.update(k.encode()+v.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-        return res.hexdigest()
+    def task(self):
+        "All that the result depends on, but for the file"
+        dl = self.learn.dls.valid
+        return dict(model=self.learn.model, loss=self.learn.loss_func, callbacks=parts(self.learn)['callbacks'], transforms=[dl.after_item, dl.after_batch],
+                    classes=self.vocab, window=self.size, hop=self.step, how=self.how, load=self.load)
 
 # %% ../../nbs/18_audio.recordings.ipynb #fdb95882
 def predict_recording(
@@ -272,7 +265,7 @@ def to_raven(
     head = ['Selection', 'View', 'Channel', 'Begin Time (s)', 'End Time (s)', 'Low Freq (Hz)', 'High Freq (Hz)', 'Begin Path', 'File Offset (s)', 'Annotation', 'Score']
     rows = [(i+1, 'Spectrogram 1', 1, f'{e["start"]:.6f}', f'{e["end"]:.6f}', f_min, f_max, e['file'], f'{e["start"]:.6f}', _plain(e['class']), f'{e.get("probability", 1):.4f}')
             for i, e in enumerate(found.to_dict('records'))]
-    return _write(path, lambda f: f.write('\n'.join('\t'.join(map(str, r)) for r in [head, *rows]).encode()+b'\n'))
+    return write_whole(path, lambda f: f.write('\n'.join('\t'.join(map(str, r)) for r in [head, *rows]).encode()+b'\n'))
 
 # %% ../../nbs/18_audio.recordings.ipynb #7efe3efc
 def to_audacity(
@@ -281,7 +274,7 @@ def to_audacity(
 )->Path:                # `path`
     "Write labels for Audacity (File > Import > Labels)"
     _one_file(found)
-    return _write(path, lambda f: f.write(''.join(f'{e["start"]:.6f}\t{e["end"]:.6f}\t{_plain(e["class"])}\n' for e in found.to_dict('records')).encode()))
+    return write_whole(path, lambda f: f.write(''.join(f'{e["start"]:.6f}\t{e["end"]:.6f}\t{_plain(e["class"])}\n' for e in found.to_dict('records')).encode()))
 
 # %% ../../nbs/18_audio.recordings.ipynb #637a5c2d
 def segments_from_raven(
@@ -309,29 +302,20 @@ def segments_from_raven(
 def predict_recordings(
     learn:Learner,       # As for `predict_recording`
     files,               # Recordings
-    folder:str|Path,     # Where to keep what is done, to go on from; made if it is not there
+    store:str|Path=None, # Folder to keep what is done, to go on from; nothing is kept if `None`
     duration:float=None, # Length of a window (s); the learner's own, which it has if its `AudioBlock` has one
     hop:float=None,      # From one window to the next (s); half a window if `None`
     how:str='mean',      # Where windows overlap: their 'mean', or the greatest ('max')
     bs:int=64,           # Windows of a batch
     progress:bool=True   # Show a progress bar over the recordings?
 )->tuple:                # A table as of `predict_recording`, of all of them in the order of `files`; a table of those that could not be used: file, error
-    "What a learner hears in many recordings; killed and run again, it goes on where it was"
-    detector, folder = _Detector(learn, duration, hop, how, bs), Path(folder)
-    mark = detector.mark()
-    folder.mkdir(parents=True, exist_ok=True)
+    "What a learner hears in many recordings; killed and run again, it goes on where it was. `StoreError` if `store` holds what another learner has heard, or in another way"
+    detector = _Detector(learn, duration, hop, how, bs)
+    kept = Store(store, 'predict_recordings', **detector.task())
     tables, errors = [detector.table('', np.zeros(1), np.zeros((0, len(detector.vocab)), np.float32))], []
     for file in progress_bar(list(L(files)), display=progress):
-        try:
-            info = Path(file).stat()
-            done = folder/f'{sha256(repr((str(Path(file).resolve()), info.st_size, info.st_mtime_ns, mark)).encode()).hexdigest()[:32]}.npz'
-            res = None if done.exists() else detector(file, progress=False)
-        except (AudioError, OSError) as e:
-            errors.append((str(file), str(e)))
-            continue
-        if res: _write(done, lambda f, res=res: np.savez(f, limits=res[0], probs=res[1]))
-        try:
-            with np.load(done) as d: tables.append(detector.table(file, d['limits'], d['probs']))
-        except (ValueError, KeyError, OSError, BadZipFile) as e: raise ValueError(f'{done}: damaged ({e}); delete it, and {file} is heard again') from None
+        try: res = kept.get(Path(file)) or kept.put(detector(file, progress=False), Path(file))
+        except (AudioError, FileNotFoundError, PermissionError) as e: errors.append((str(file), str(e)))
+        else: tables.append(detector.table(file, *res))
     tables = [t for t in tables if len(t)] or tables
     return pd.concat(tables, ignore_index=True), pd.DataFrame(errors, columns=['file', 'error'])

@@ -8,14 +8,9 @@ Docs: https://fastjpeg.github.io/fastjpeg/audio.rocket.html.md"""
 __all__ = ['znorm', 'MiniRocket', 'MultiRocket', 'Rocket', 'replace_unused', 'Hydra', 'RocketLearner', 'rocket_learner']
 
 # %% ../../nbs/15_audio.rocket.ipynb #fb1c3b69
-import hashlib
 import itertools
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
-from functools import partial
-from pathlib import Path
-from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -25,7 +20,8 @@ from numba import njit
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from .core import _write
+from ..parallel import in_threads
+from ..store import Store
 
 # %% ../../nbs/15_audio.rocket.ipynb #141ace53
 _TRIPLES = np.array(list(itertools.combinations(range(9), 3)))     # (84, 3) where a kernel of nine weights has +2; elsewhere it has -1
@@ -220,25 +216,13 @@ def _mini_clip(x, skew, dilations, counts, biases, channels, same, multi, out):
                     start += count
                     k += 1
 
-# %% ../../nbs/15_audio.rocket.ipynb #98f8d942
-def _over_threads(
-    f,     # Function of an index, which lets go of Python's lock
-    n:int  # Indices
-):
-    "`f` of 0..n-1 in as many threads as torch uses"
-    workers = min(n, torch.get_num_threads())
-    if workers > 1:
-        with ThreadPoolExecutor(workers) as pool: list(pool.map(f, range(n)))
-    else:
-        for i in range(n): f(i)
-
 # %% ../../nbs/15_audio.rocket.ipynb #14d05089
 def _mini_numba(x, lengths, skew, dilations, counts, biases, channels, same, multi):
     "As `_mini_torch`, on the processor"
     x, (dilations, counts, biases, channels) = x.contiguous().numpy(), (o.numpy() for o in (dilations, counts, biases, channels))
     out = np.zeros((len(x), 4 if multi else 1, len(biases)), np.float32)
     lengths = lengths.tolist()
-    _over_threads(lambda i: _mini_clip(x[i, :, :lengths[i]], skew, dilations, counts, biases, channels, same, multi, out[i]), len(x))
+    in_threads(lambda i: _mini_clip(x[i, :, :lengths[i]], skew, dilations, counts, biases, channels, same, multi, out[i]), range(len(x)), torch.get_num_threads())
     return torch.from_numpy(out)
 
 # %% ../../nbs/15_audio.rocket.ipynb #c3638dbb
@@ -526,7 +510,7 @@ class Rocket(_Features):
             return torch.cat(res) if res else x.new_zeros(0, self.n_features)
         x, kernels, lengths = x.contiguous().numpy(), [o.numpy() for o in kernels], lengths.tolist()
         out = np.zeros((len(x), self.n_kernels, 2), np.float32)
-        _over_threads(lambda i: _rocket_clip(x[i, :, :lengths[i]], *kernels, out[i]), len(x))
+        in_threads(lambda i: _rocket_clip(x[i, :, :lengths[i]], *kernels, out[i]), range(len(x)), torch.get_num_threads())
         return torch.from_numpy(out).flatten(1)
 
 # %% ../../nbs/15_audio.rocket.ipynb #9741d102
@@ -622,7 +606,7 @@ class Hydra(_Features):
         def one(i):
             o = x[i, :, :lengths[i]]
             _hydra_clip(o, np.diff(o), w, channels, out[i])
-        _over_threads(one, len(x))
+        in_threads(one, range(len(x)), torch.get_num_threads())
         return torch.from_numpy(out.astype(np.float32)).flatten(1)
 
     def _torch(self, x, lengths):
@@ -662,39 +646,26 @@ class _Standardize(nn.Module):
 
     def forward(self, x): return (x-self.mean)/self.std
 
-# %% ../../nbs/15_audio.rocket.ipynb #cbc7a956
-def _rocket_digest(rocket, dls):
-    "What tells features of these kernels and these data from others"
-    h = hashlib.sha1(repr([type(rocket).__name__, *(len(d) for d in dls.loaders), *(str(i) for d in dls.loaders for i in getattr(d, 'items', []))]).encode())
-    x = dls.valid.one_batch()[0]                                                                                # the transforms, by what they make
-    for v in (x, *rocket.state_dict().values()): h.update(v.detach().as_subclass(Tensor).cpu().contiguous().numpy().tobytes())
-    return h.hexdigest()[:16]
-
 # %% ../../nbs/15_audio.rocket.ipynb #6425426c
 class RocketLearner(Learner):
     "A `Learner` whose model is kernels, standardisation and a linear layer; fitting trains that on features made once. See `rocket_learner`"
-    kept, cache = None, None
+    kept, store = None, None
 
     @torch.no_grad()
     def features(self):
         "Features and targets of the training and of the validation set: ((train_x, train_y), (valid_x, valid_y)); made once"
         if self.kept is not None: return self.kept
         rocket, scale, _ = self.model
-        file = Path(self.cache)/f'rocket_{_rocket_digest(rocket, self.dls)}.pt' if self.cache else None
-        if file and file.exists():
-            try: self.kept = torch.load(file)
-            except (EOFError, RuntimeError, UnpicklingError) as e: raise ValueError(f'{file}: damaged ({e}); delete it, and the features are made again') from None
-        else:
+        store, key = Store(self.store, 'rocket_learner'), (rocket, self.dls)
+        found = store.get(*key)
+        if found is None:
             rocket.to(self.dls.device)
             def of(dl):
                 dl = dl.new(shuffle=False, drop_last=False)
-                xs, ys = zip(*((rocket(b[0]).cpu(), b[1].detach().as_subclass(Tensor).cpu()) for b in dl))
-                return torch.cat(xs), torch.cat(ys)
-            self.kept = of(self.dls.train), of(self.dls.valid)
+                return [torch.cat(o).numpy() for o in zip(*((rocket(b[0]).cpu(), b[1].detach().as_subclass(Tensor).cpu()) for b in dl))]
+            found = store.put([of(self.dls.train), of(self.dls.valid)], *key)
+        self.kept = tuple(tuple(map(torch.from_numpy, o)) for o in found)
         scale.learn(self.kept[0][0].to(scale.mean.device))
-        if file and not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            _write(file, partial(torch.save, self.kept))
         return self.kept
 
     @contextmanager
@@ -735,7 +706,7 @@ class RocketLearner(Learner):
 def rocket_learner(
     dls,             # DataLoaders of series (channels, samples) and targets, such as those of an `AudioBlock`
     rocket=None,     # A transform of this module; fitted here if it is not; `MultiRocket(10_000)` if `None`
-    cache=None,      # Folder to keep features in; in memory only if `None`
+    store=None,      # Folder to keep features in, those of other data and kernels beside each other; in memory only if `None`
     n_fit:int=512,   # Training items to fit the transform on
     **kwargs         # For `Learner`
 )->RocketLearner:
@@ -751,5 +722,5 @@ def rocket_learner(
         rocket.fit(torch.stack([nn.functional.pad(o.as_subclass(Tensor), (0, int(n.max())-o.shape[-1])) for o in items]), n)
     model = nn.Sequential(rocket, _Standardize(rocket.n_features), nn.Linear(rocket.n_features, dls.c))
     learn = RocketLearner(dls, model, **kwargs)
-    learn.cache = cache
+    learn.store = store
     return learn

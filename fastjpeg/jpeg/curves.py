@@ -9,10 +9,8 @@ __all__ = ['quality_sweep', 'summarise_sweep', 'plot_sweep', 'BdRate', 'bd_rate'
 
 # %% ../../nbs/26_jpeg.curves.ipynb #488041ec
 import json
-import os
 import time
 from copy import deepcopy
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +22,7 @@ from fastprogress.fastprogress import progress_bar
 from .learn import LearnQTables
 from .measure import _draws, _log_bytes_of, _train_on_files, measure_images
 from .qtables import QTables
+from ..store import Store
 
 # %% ../../nbs/26_jpeg.curves.ipynb #0e0a4520
 def _named(
@@ -53,24 +52,6 @@ def _check_mode(mode, tables, learn, fit, subsampling):
 
 # %% ../../nbs/26_jpeg.curves.ipynb #f091deee
 def _entries(qtables): return qtables.tables.reshape(-1, 64).tolist()
-
-def _read_sweep(file, mode, subsampling, tables)->list: # rows that are there already
-    if file is None or not Path(file).exists(): return []
-    df = pd.read_csv(file)
-    for k, want in (('mode', mode), ('subsampling', subsampling)):
-        if k not in df: raise ValueError(f'{file} is not a sweep: it has no column {k!r}')
-        if (df[k] != want).any(): raise ValueError(f'{file} holds a sweep with {k} {df[k].iloc[0]!r}, this one has {want!r}; choose another file')
-    for k, q in zip(df.tables, df.qtables):
-        if isinstance(o := tables.get(k), QTables) and json.loads(q) != _entries(o): raise ValueError(f'{file} holds results of other tables with the name {k!r}; choose another name or another file')
-    for k in df.filter(regex='^image_'): df[k] = df[k].map(json.loads).map(np.array)
-    return df.to_dict('records')
-
-# %% ../../nbs/26_jpeg.curves.ipynb #760fa376
-def _write_sweep(df, file):
-    "Whole or not at all: a run that is killed leaves the file of the run before"
-    part = Path(f'{file}.part')
-    df.assign(**{k: df[k].map(lambda v: json.dumps(v.tolist())) for k in df.filter(regex='^image_')}).to_csv(part, index=False)
-    os.replace(part, file)
 
 # %% ../../nbs/26_jpeg.curves.ipynb #a7477909
 def _quietly(fit, learn, cbs=()):
@@ -105,19 +86,17 @@ def quality_sweep(
     fit=None,                # Function that trains a `Learner`, such as `lambda l: l.fit_one_cycle(5)`; also trains the tables of `LearnQTables`
     seeds=(0,),              # One model for each; or how many of them
     items=None,              # Labelled items to measure on; the validation set if `None`. `LearnQTables(train='tables')` selects on the validation set, so give others then
-    file=None,               # CSV to keep each result in as soon as it is there; a sweep that was killed goes on from it
+    store=None,              # Folder to keep each result in as soon as it is there; a sweep that was killed goes on from it, another one is refused
     subsampling:str='4:2:0', # Of colour images: '4:4:4', '4:2:2' or '4:2:0'
     progress:bool=True       # Show a progress bar?
 )->pd.DataFrame:             # A row for each of the tables and seeds: `tables` (name), `quality`, `seed`, `mode`, `bytes`, `rate`, `loss`, the metrics, `qtables` (text), and arrays `image_bytes`, `image_loss`, .. of the same for each image
     "What each compression costs in bytes, and what it does to loss and metrics; metrics are means over the images"
     if isinstance(tables, (int, QTables)) or not len(tables): raise TypeError(f'tables are several, in a list or a dict by name, got {tables!r}')
-    if file is not None and not Path(file).absolute().parent.is_dir(): raise FileNotFoundError(f'{file}: its folder is not there')
     tables, seeds = _named(tables), range(seeds) if isinstance(seeds, int) else seeds
     _check_mode(mode, tables, learn, fit, subsampling)
-    rows = _read_sweep(file, mode, subsampling, tables)
-    done, models = {(r['tables'], r['seed']) for r in rows}, {}
-    todo = [(s, k) for s in seeds for k in tables if (k, s) not in done]
-    there = len(rows[0]['image_bytes']) if rows else 0
+    kept, models = Store(store, 'quality_sweep', learn=learn, fit=fit, mode=mode, items=items, subsampling=subsampling), {}
+    rows = {(s, k): kept.get(s, k, o) for s in seeds for k, o in tables.items()}
+    todo = [o for o, row in rows.items() if row is None]
     bar = progress_bar(todo) if progress else todo
     for i, (seed, name) in enumerate(bar):
         moves = [_Moves(bar, i)] if progress else []
@@ -127,14 +106,12 @@ def quality_sweep(
                 if models[seed] is not learn: _quietly(fit, models[seed], moves)
             model = models[seed]
         else: model = learn(seed)
-        if there not in (0, n := len(model.dls.valid_ds if items is None else items)): raise ValueError(f'{file} holds results of {there} images, and here are {n}; choose another file')
         q = _one_run(model, tables[name], mode, fit, subsampling, moves)
         images = measure_images(model, q, mode != 'train', items, subsampling)
-        rows.append(dict(tables=name, quality=q.quality or np.nan, seed=seed, mode=mode, subsampling=subsampling, **images[['bytes']].mean(), rate=images.attrs['raw']/images.bytes.mean(),
-                         **images.drop(columns='bytes').mean(), qtables=json.dumps(_entries(q)), **{f'image_{k}': v.to_numpy() for k, v in images.items()}))
-        if file is not None: _write_sweep(pd.DataFrame(rows), file)
-    df = pd.DataFrame(rows)
-    return df[df.tables.isin(tables) & df.seed.isin(seeds)].reset_index(drop=True)
+        row = dict(quality=q.quality or np.nan, mode=mode, subsampling=subsampling, **images[['bytes']].mean(), rate=images.attrs['raw']/images.bytes.mean(),
+                   **images.drop(columns='bytes').mean(), qtables=json.dumps(_entries(q)), **{f'image_{k}': v.to_numpy() for k, v in images.items()})
+        rows[seed, name] = kept.put(row, seed, name, tables[name])
+    return pd.DataFrame([dict(tables=name, quality=row.pop('quality'), seed=seed, **row) for (seed, name), row in rows.items()])
 
 # %% ../../nbs/26_jpeg.curves.ipynb #c52ceb0b
 def _arrays(

@@ -24,13 +24,12 @@ from fastai.data.block import TransformBlock
 from fastai.data.core import TfmdDL, get_show_batch_func
 from fastai.interpret import plot_top_losses
 from fastai.layers import AdaptiveConcatPool2d, ConvLayer
-from fastai.torch_core import TensorBase, TensorImage, defaults
+from fastai.torch_core import TensorBase, TensorImage
 from fastai.vision.augment import RandTransform
 from fastai.vision.core import PILImage, image2tensor
 from fastai.vision.data import get_grid
 from fastcore.basics import patch
 from fastcore.foundation import L
-from fastcore.parallel import parallel
 from fasttransform import DisplayedTransform, Transform
 from PIL import Image
 from plum import dispatch
@@ -39,6 +38,7 @@ from torch import Tensor, nn
 from .codec import SUBSAMPLING, Coefs, _ceil, _double, _each, _full_float32, decode, encode
 from .qtables import QTables
 from .rate import ZIGZAG
+from ..parallel import in_threads
 
 # %% ../../nbs/27_jpeg.dct.ipynb #a4b9c8a4
 class JpegError(ValueError):
@@ -155,13 +155,12 @@ def _is_bad(file):
 # %% ../../nbs/27_jpeg.dct.ipynb #eff4ebba
 def verify_coefs(
     files,              # Paths
-    n_workers:int=None, # Processes; as many as processors (16 at most) if `None`, none but this one if 0
+    n_workers:int=None, # Threads; as many as processors if `None`, 0 for the thread of the caller
     progress:bool=True  # Show a progress bar?
 )->L:                   # Paths that cannot be used
     "Find the files whose coefficients cannot be read; `read_coefs` of one says why"
     files = L(files)
-    bad = parallel(_is_bad, files, n_workers=defaults.cpus if n_workers is None else n_workers, progress=progress and len(files) > 1)
-    return files[list(bad)]
+    return files[in_threads(_is_bad, files, n_workers, progress)]
 
 # %% ../../nbs/27_jpeg.dct.ipynb #1eaf2593
 @lru_cache

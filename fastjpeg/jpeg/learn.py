@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from .codec import SUBSAMPLING, _batch, _by_block, _check_coefs, _dct, _exact, _idct, _join, _join_t, _tile, _within, decode, encode, jpeg
 from .qtables import QTables
 from .rate import SMOOTH_WEIGHTS, ZIGZAG, _features, _Spectrum, nbits, nbytes, smooth_rate
+from ..state import SavedCallback
 
 # %% ../../nbs/24_jpeg.learn.ipynb #daef1bc2
 def _subsampling(
@@ -232,6 +233,94 @@ class UseJpeg(Callback):
 # %% ../../nbs/24_jpeg.learn.ipynb #8091d5a0
 def _raw_bytes(x): return x[0].numel()  # of one image, a byte a pixel and channel
 
+# %% ../../nbs/24_jpeg.learn.ipynb #67fcb004
+class _LearnBeside(SavedCallback):
+    "What learns beside a model: `_own`, a parameter of `layer`, that is `_numbers` in its files, and costs `_cost` per pixel; mixed into a `UseJpeg`"
+    _stateattrs = ('_recent', '_opt_own')       # pictures and moments of a run that was interrupted are no part of an export
+    @property
+    def _learns(self): return self.train != 'model'
+    @property
+    def _alone(self): return self.train not in ('model', 'both')
+    def _target(self, x): # bytes an image, or `None`
+        return self.target_bytes if self.target_rate is None else _raw_bytes(x)/self.target_rate
+    def _begin(self): self.weight, self._moved = self.rate_weight, [self._numbers()]
+    def state_dict(self):
+        weight = self.weight if self.rate_weight is None else None              # found by the control; else it is the user's
+        return dict(layer=self.layer.state_dict(), weight=weight, moved=self._moved, seen=self.seen)
+    def load_state_dict(self, state):
+        self.layer.load_state_dict(state['layer'])
+        if self.rate_weight is None: self.weight = state['weight']
+        self._moved, self.seen = [o.cpu() for o in state['moved']], {k: o.cpu() for k, o in state['seen'].items()}
+
+    def before_fit(self):
+        super().before_fit()
+        self._opt_own, self._recent, self._best = torch.optim.Adam([self._own], self.lr, betas=(.9, .99)), [], None
+        self.after_step()
+    @torch.no_grad()
+    def after_fit(self):
+        super().after_fit()
+        self._recent = []
+        if self._best is not None: self._own.copy_(self._best[1])
+
+    def _remember(self, x):
+        "The last thousands of images, to fit the scale to in the end"
+        self._recent.append((x.detach()*255).round().byte())
+        while sum(o.numel() for o in self._recent) > 2**27 or sum(len(o) for o in self._recent) > 4000: self._recent.pop(0)
+
+    def before_train(self):
+        if not self._alone: return
+        if self._best is None:          # the first epoch; not in before_fit: an error there leaves fastai's learner locked
+            self._first_scale(self._pixels(to_device(next(iter(self.dls.train))[0], self.dls.device)))
+            self._keep_best()
+        self.model.eval()
+    def before_step(self):
+        if self._learns: self._step()
+        if self._alone: raise CancelStepException
+    def after_step(self): self._own.grad, self._rate_grad, self._n_rate = None, 0, 0
+
+    def _step(self):
+        scaler, z = getattr(self.learn, 'scaler', None), self._own
+        task = torch.zeros_like(z) if z.grad is None else z.grad/(scaler.get_scale() if scaler is not None and scaler.is_enabled() else 1)
+        g = (task+self._rate_grad/max(self._n_rate, 1)).flatten()
+        g, size = self._mean_of_processes(torch.cat([g, self._size.to(g.device)[None]])).split([z.numel(), 1])
+        z.grad = g.view_as(z)
+        for o in self._opt_own.param_groups: o['lr'] = self.lr*(1+math.cos(math.pi*self.pct_train))/2
+        self._opt_own.step()
+        self.layer.clamp_()
+        if self.rate_weight is None: self.weight = min(max(self.weight*size.item()**.2, 1e-6), 1e6)     # files twice too large: 15 % more weight with each step
+
+    def _mean_of_processes(self, v): # each sees images of its own, all shall have the same numbers
+        if dist.is_available() and dist.is_initialized():
+            dist.all_reduce(v)
+            v = v/dist.get_world_size()
+        return v
+
+    @property
+    def _last(self): return self.epoch == self.n_epoch-1
+    def after_train(self):
+        if self._recent and self._last: # what the weight has not reached yet
+            x = torch.cat([o for o in self._recent if o.shape[1:] == self._recent[-1].shape[1:]])
+            self._scale_to(x, self._target(x))
+        self._moved.append(self._numbers())
+        if self._alone and (self.rate_weight is not None or self._last): self._keep_best()     # on the way to a target sizes differ
+
+    @torch.no_grad()
+    def _keep_best(self):
+        "Of a model that stays the same, what has the least cost on the validation set"
+        self.model.eval()
+        total, n, seen = 0., 0, self.seen
+        self._reset()
+        for b in self.dls.valid:
+            xb, *yb = to_device(b, self.dls.device)
+            x = self._pixels(xb)
+            loss = self.loss_func(self.model(self._input(super().compress(x), xb)), *yb).item()
+            if self.rate_weight: loss += self.rate_weight*self._cost(x).item()
+            total, n = total+loss*len(x), n+len(x)
+        self.seen = seen
+        cost = (self._mean_of_processes(torch.tensor([total, n], device=self._own.device)))
+        cost = (cost[0]/cost[1]).item()
+        if self._best is None or cost < self._best[0]: self._best = cost, self._own.detach().clone()
+
 # %% ../../nbs/24_jpeg.learn.ipynb #c1f3ea11
 @torch.no_grad()
 def _fit_scale(
@@ -252,7 +341,7 @@ def _fit_scale(
     size((lo+hi)/2)
 
 # %% ../../nbs/24_jpeg.learn.ipynb #db7124dd
-class LearnQTables(UseJpeg):
+class LearnQTables(_LearnBeside, UseJpeg):
     "Learn the tables of JPEG files together with the model of a `Learner`, or for a model that stays as it is (after Li, De Sa and Sampson 2020)"
     def __init__(self,
         start:QTables=None,      # Tables to begin with; `QTables.standard(50)` if `None`. With a target they are first scaled to it
@@ -277,31 +366,25 @@ class LearnQTables(UseJpeg):
             if o is not None and not (isinstance(o, Real) and (o > 0 or (o == 0 and name == 'rate_weight'))): raise ValueError(f'{name} is a positive number, got {o!r}')
         store_attr('train,lr,rate_weight,target_rate,target_bytes')
         self.rate_kind, self.layer = rate, JpegLayer(start, subsampling, monotone, keep)
-        self.weight, self.history = rate_weight, []
+        self._begin()
 
     @property
     def qtables(self): return self.layer.qtables
-    @property
-    def _learns(self): return self.train != 'model'
     def _check_view(self, view):
         if not self._learns: return super()._check_view(view)
         if view == 'changed': raise ValueError(f'{type(self).__name__}: the pipeline resizes (or otherwise changes) pictures between file and network, so it would learn tables for other pictures than the files. '
                                                'Learn them on pictures as they are stored, whole or in crops (RandomCrop in place of Resize), or search them with search_qtables, which compresses the files; compare_with_standard judges by any pipeline')
         if view == 'cut' and self.target_bytes is not None: raise ValueError(f'{type(self).__name__}: target_bytes is of whole files, and the pipeline crops or pads them; give target_rate or rate_weight')
     @property
-    def _own(self): return self.layer.log_q        # the parameter that is learned beside the model
-    def _target(self, x): # bytes an image, or `None`
-        return self.target_bytes if self.target_rate is None else _raw_bytes(x)/self.target_rate
-
-    def before_fit(self):
-        super().before_fit()
-        self._opt_own, self._rate_grad, self._n_rate = torch.optim.Adam([self._own], self.lr, betas=(.9, .99)), 0, 0
-        self._recent, self._best = [], None
-        if not self.history: self.history.append(self.qtables)
-    def after_fit(self):
-        super().after_fit()
-        self._recent = []
-        if self._best is not None: self.layer.load(self._best[1])
+    def history(self): return [QTables(*o.numpy()) for o in self._moved]           # tables to begin with, and of each epoch
+    def state_dict(self): return dict(super().state_dict(), monotone=self.layer.monotone)
+    def load_state_dict(self, state):
+        super().load_state_dict(state)
+        self.layer.monotone = state['monotone']
+    @property
+    def _own(self): return self.layer.log_q
+    def _numbers(self): return self.layer.tables().detach().cpu()
+    def _cost(self, x): return rate_loss(x, self.layer.tables(), self.rate_kind, _subsampling(x, self.layer.subsampling))
 
     def _scale_to(self, x, target):
         _fit_scale(self.layer, x, target, self.header)
@@ -329,65 +412,6 @@ class LearnQTables(UseJpeg):
         self._size = sizes.mean()/(target or 1)
         if target is not None: self._remember(x)
         return jpeg(x, qtables=q, subsampling=sub)
-
-    def _remember(self, x):
-        "The last thousands of images, to fit the scale to in the end"
-        self._recent.append((x.detach()*255).round().byte())
-        while sum(o.numel() for o in self._recent) > 2**27 or sum(len(o) for o in self._recent) > 4000: self._recent.pop(0)
-
-    def before_train(self):
-        if self.train != 'tables': return
-        if self._best is None:          # the first epoch; not in before_fit: an error there leaves fastai's learner locked
-            self._first_scale(self._pixels(to_device(next(iter(self.dls.train))[0], self.dls.device)))
-            self._keep_best()
-        self.model.eval()
-    def before_step(self):
-        if self._learns: self._step()
-        if self.train == 'tables': raise CancelStepException
-    def after_step(self): self._own.grad, self._rate_grad, self._n_rate = None, 0, 0
-
-    def _step(self):
-        scaler, z = getattr(self.learn, 'scaler', None), self._own
-        task = torch.zeros_like(z) if z.grad is None else z.grad/(scaler.get_scale() if scaler is not None and scaler.is_enabled() else 1)
-        g = (task+self._rate_grad/max(self._n_rate, 1)).flatten()
-        g, size = self._mean_of_processes(torch.cat([g, self._size.to(g.device)[None]])).split([z.numel(), 1])
-        z.grad = g.view_as(z)
-        for o in self._opt_own.param_groups: o['lr'] = self.lr*(1+math.cos(math.pi*self.pct_train))/2
-        self._opt_own.step()
-        self.layer.clamp_()
-        if self.rate_weight is None: self.weight = min(max(self.weight*size.item()**.2, 1e-6), 1e6)     # files twice too large: 15 % more weight with each step
-
-    def _mean_of_processes(self, v): # each sees images of its own, all shall have the same tables
-        if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(v)
-            v = v/dist.get_world_size()
-        return v
-
-    @property
-    def _last(self): return self.epoch == self.n_epoch-1
-    def after_train(self):
-        if self._recent and self._last: # what the weight has not reached yet
-            x = torch.cat([o for o in self._recent if o.shape[1:] == self._recent[-1].shape[1:]])
-            self._scale_to(x, self._target(x))
-        self.history.append(self.qtables)
-        if self.train == 'tables' and (self.rate_weight is not None or self._last): self._keep_best()     # on the way to a target sizes differ
-
-    @torch.no_grad()
-    def _keep_best(self):
-        "Of a model that stays the same, the tables with the least cost on the validation set"
-        self.model.eval()
-        total, n, seen = 0., 0, self.seen
-        self._reset()
-        for b in self.dls.valid:
-            xb, *yb = to_device(b, self.dls.device)
-            x = self._pixels(xb)
-            loss = self.loss_func(self.model(self._input(super().compress(x), xb)), *yb).item()
-            if self.rate_weight: loss += self.rate_weight*rate_loss(x, self.layer.tables(), self.rate_kind, _subsampling(x, self.layer.subsampling)).item()
-            total, n = total+loss*len(x), n+len(x)
-        self.seen = seen
-        cost = (self._mean_of_processes(torch.tensor([total, n], device=self.layer.log_q.device)))
-        cost = (cost[0]/cost[1]).item()
-        if self._best is None or cost < self._best[0]: self._best = cost, self.qtables
 
     def plot_history(self,
         axs=None # Two matplotlib axes; new ones if `None`

@@ -124,7 +124,7 @@ def own_learner(
     if new := sorted(set(labels)-set(vocab)): raise ValueError(f'{path} knows {", ".join(vocab[:5])}{", .." if len(vocab) > 5 else ""}; of other classes are the pictures in {", ".join(new[:5])}')
     train, choose, judge = ([[files[i] for i in o], [labels[i] for i in o]] for o in parts)
     learn.dls = DataLoaders(_loader(learn, *train, bs=max(2, min(32, len(train[0])//4)), shuffle=True, drop_last=True), _loader(learn, *choose, shuffle=False, drop_last=False))
-    if not any(m.name == 'accuracy' for m in learn.metrics): learn.metrics = [*learn.metrics, accuracy]
+    if not {'accuracy', 'error_rate'} & {m.name for m in learn.metrics}: learn.metrics = [*learn.metrics, accuracy]
     return learn, learn.dls.valid.new(_loader(learn, *judge).dataset)
 
 # %% ../nbs/41_shrink.ipynb #aca8782f
@@ -135,9 +135,10 @@ def judge_network(
 )->tuple:    # A sentence; how much of the information in the labels the network has, 0 to 1
     "Accuracy against that of always saying the commonest class, and loss against that of knowing nothing but how common each class is"
     found, share = measure_images(learn, QTables.standard(95), compressed=False, items=items), np.array(list(Counter(labels).values()))/len(labels)
-    right = binomtest(int(found.accuracy.sum().round()), len(found)).proportion_ci(method='wilson')
+    correct = found.accuracy if 'accuracy' in found else 1-found.error_rate
+    right = binomtest(int(correct.sum().round()), len(found)).proportion_ci(method='wilson')
     known = 1-found.loss.mean()/-(share*np.log(share)).sum()
-    return (f'accuracy {found.accuracy.mean():.1%} ({right.low:.1%} to {right.high:.1%}) on {len(found)} pictures held out, always saying the commonest class {share.max():.1%}; '
+    return (f'accuracy {correct.mean():.1%} ({right.low:.1%} to {right.high:.1%}) on {len(found)} pictures held out, always saying the commonest class {share.max():.1%}; '
             f'of the information in the labels it has {max(0, known):.0%}'), known
 
 # %% ../nbs/41_shrink.ipynb #c92e198d

@@ -18,9 +18,11 @@ import pandas as pd
 from fastai.callback.core import Callback
 from fastai.learner import Learner
 from fastprogress.fastprogress import progress_bar
+from scipy.interpolate import PchipInterpolator
+from sklearn.isotonic import isotonic_regression
 
 from .learn import LearnQTables
-from .measure import _draws, _log_bytes_of, _train_on_files, measure_images
+from .measure import _draws, _train_on_files, measure_images
 from .qtables import QTables
 from ..store import Store
 
@@ -183,6 +185,17 @@ def plot_sweep(
     _log_axis(ax)
     if label: ax.legend()
     return ax
+
+# %% ../../nbs/26_jpeg.curves.ipynb #d313065a
+def _log_bytes_of(
+    size:np.ndarray,  # (n,) bytes
+    value:np.ndarray  # (n,) metric, more is better
+):                    # Function: metric -> log of bytes; its range
+    order = np.argsort(size)
+    level, x = isotonic_regression(value[order]), np.log(size[order])
+    steps, which = np.unique(level, return_inverse=True)
+    if len(steps) < 2: return None, np.nan, np.nan
+    return PchipInterpolator(steps, np.bincount(which, x)/np.bincount(which)), steps[0], steps[-1]
 
 # %% ../../nbs/26_jpeg.curves.ipynb #c7c9bc35
 def _bd(

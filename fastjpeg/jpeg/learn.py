@@ -128,7 +128,7 @@ def _probe(
 
 # %% ../../nbs/24_jpeg.learn.ipynb #6bbad2fb
 def _normalize(dl): # mean and std of its `Normalize`, or of none
-    norm = next((o for o in getattr(dl.after_batch, 'fs', ()) if isinstance(o, Normalize)), None)
+    norm = next((o for o in getattr(getattr(dl, 'after_batch', None), 'fs', ()) if isinstance(o, Normalize)), None)
     return (0., 1.) if norm is None else (norm.mean, norm.std)
 
 # %% ../../nbs/24_jpeg.learn.ipynb #27f5c2df
@@ -143,7 +143,8 @@ def _view(
         probe = _probe(item[0]) if isinstance(item, tuple) else None
         if probe is None: return None
         dl.before_iter()
-        x = dl.after_batch(to_device(dl.do_batch([dl.after_item((probe, *item[1:]))]), dl.device))[0]
+        try: x = dl.after_batch(to_device(dl.do_batch([dl.after_item((probe, *item[1:]))]), dl.device))[0]
+        except Exception: return None           # a transform that takes no pictures but its own; it will speak for itself
     if not isinstance(x, Tensor) or x.ndim != 4: return None
     mean, std = (to_device(o, x.device) for o in _normalize(dl))
     levels = ((x.as_subclass(Tensor).float()*std+mean)[0, 0]*255).round()

@@ -29,7 +29,6 @@ from fastcore.basics import GetAttr
 from fastcore.foundation import L
 from fastprogress.fastprogress import progress_bar
 from PIL import Image
-from scipy.interpolate import PchipInterpolator
 from sklearn.isotonic import isotonic_regression
 
 from .codec import SUBSAMPLING, decode, encode
@@ -64,11 +63,13 @@ def _side_by_side(
     subsampling:str
 )->np.ndarray:      # (n,) float64 bytes
     "What each takes of one file that holds them all: no headers, Huffman tables optimised for the whole set"
-    counts = []
-    for im in pictures:
-        x = image2tensor(im)[None]
-        counts.append(_histogram(scan := _scan(encode(x, qtables, _subsampling(x, subsampling))), *_symbols(scan)))
-    return _shared_bytes(torch.cat(counts))
+    pictures, counts = list(pictures), {}
+    kind = [(o.mode, o.size) for o in pictures]
+    for k in set(kind):
+        which = [i for i, o in enumerate(kind) if o == k]
+        x = torch.stack([image2tensor(pictures[i]) for i in which])
+        counts.update(zip(which, _histogram(scan := _scan(encode(x, qtables, _subsampling(x, subsampling))), *_symbols(scan))))
+    return _shared_bytes(torch.stack([counts[i] for i in range(len(pictures))]))
 
 # %% ../../nbs/24_jpeg.measure.ipynb #563a2b3e
 def _shared_bytes(counts): # (n, ..) of symbols -> (n,) float64 bytes with the Huffman tables of their sum
@@ -150,17 +151,18 @@ class _Weigh(UseJpeg):
 def _without_jpeg(learn): # context in which a learner has no JPEG of its own, which would compress a second time
     return learn.removed_cbs([cb for cb in learn.cbs if isinstance(cb, UseJpeg)])
 
+# %% ../../nbs/24_jpeg.measure.ipynb #e2d718fa
+def _in_order(dl): return dl.new(shuffle=False, drop_last=False) if hasattr(dl, 'new') else dl      # all of it; one of torch itself as it is
+
 # %% ../../nbs/24_jpeg.measure.ipynb #b3eb57d8
 def _labelled(
     learn:Learner,
     items # Labelled items, or a `DataLoader` of them; the validation set if `None`
 ):        # A `DataLoader` in their order
     "The pictures to measure on; `ValueError` if there are none or they have no labels"
-    if isinstance(items, DataLoader): return items.new(shuffle=False, drop_last=False)
-    if items is not None and not len(items): raise ValueError('items is empty: there are no images to measure on')
-    if items is None:
-        if not len(learn.dls.valid_ds): raise ValueError('the learner has no validation set (it comes from a file, perhaps): give items')
-        return learn.dls.valid.new(shuffle=False, drop_last=False)
+    if items is None and not len(learn.dls.valid): raise ValueError('the learner has no validation set (it comes from a file, perhaps): give items')
+    if items is None or isinstance(items, DataLoader): return _in_order(learn.dls.valid if items is None else items)
+    if not len(items): raise ValueError('items is empty: there are no images to measure on')
     try:
         dl = learn.dls.test_dl(items, with_labels=True, shuffle=False, drop_last=False)
         dl.dataset[0]
@@ -253,15 +255,18 @@ def _draws(
     return np.vstack([np.full((1, n), 1/n), rng.multinomial(n, np.full(n, 1/n), times)/n])
 
 # %% ../../nbs/24_jpeg.measure.ipynb #299ba6c4
-def _log_bytes_of(
+def _log_bytes_at(
     size:np.ndarray,  # (n,) bytes
-    value:np.ndarray  # (n,) metric, more is better
-):                    # Function: metric -> log of bytes; its range
+    value:np.ndarray, # (n,) metric, more is better
+    target:float
+)->float:             # nan if the metric is the same everywhere
+    "The logarithm of the least bytes at which a curve has the target; its ends where it never has"
     order = np.argsort(size)
     level, x = isotonic_regression(value[order]), np.log(size[order])
-    steps, which = np.unique(level, return_inverse=True)
-    if len(steps) < 2: return None, np.nan, np.nan
-    return PchipInterpolator(steps, np.bincount(which, x)/np.bincount(which)), steps[0], steps[-1]
+    if level[0] == level[-1]: return np.nan
+    target = min(max(target, level[0]), level[-1])
+    i = np.searchsorted(level, target)              # the first that is as good
+    return x[i] if i == 0 else np.interp(target, level[i-1:i+1], x[i-1:i+1])
 
 # %% ../../nbs/24_jpeg.measure.ipynb #e8e87002
 class AtEqual(NamedTuple):
@@ -293,10 +298,9 @@ def _at_equal(
     sign = 1 if curve[metric][-1, 0] >= curve[metric][0, 0] else -1             # a loss falls where bytes grow
     logs = np.full(len(weights), np.nan)
     for i in range(len(weights)):
-        f, lo, hi = _log_bytes_of(curve['bytes'][:, i], sign*curve[metric][:, i])
-        if f is None: continue                                                  # a draw in which quality makes no difference
-        logs[i] = f(np.clip(sign*value[i], lo, hi))
-        if sign*value[i] < lo: logs[i] = min(logs[i], np.log(size[i]))          # worse than the worst of the curve: that is no saving, however small the file
+        levels = sign*curve[metric][:, i]
+        logs[i] = _log_bytes_at(curve['bytes'][:, i], levels, sign*value[i])
+        if sign*value[i] < levels.min(): logs[i] = min(logs[i], np.log(size[i]))        # worse than the worst of the curve: that is no saving, however small the file
     if np.isnan(logs[0]): return None
     percent = 100*np.expm1(np.log(size)-logs)
     quality = np.interp(logs[0], np.log(curve['bytes'][:, 0]), qualities)
@@ -316,7 +320,7 @@ class Comparison:
     @property
     def verdict(self)->str: # 'better', 'no better' or 'worse'
         loss, *metrics = self.at_equal
-        if loss.low > 0 or any(o.low > 0 for o in metrics) and not loss.high < 0: return 'worse'
+        if loss.low > 0: return 'worse'
         return 'better' if loss.high < 0 and not any(o.low > 0 for o in metrics) else 'no better'
     @property
     def standard(self)->QTables: # The standard tables with the same loss

@@ -29,7 +29,6 @@ from fastcore.basics import GetAttr
 from fastcore.foundation import L
 from fastprogress.fastprogress import progress_bar
 from PIL import Image
-from sklearn.isotonic import isotonic_regression
 
 from .codec import SUBSAMPLING, decode, encode
 from .learn import HEADER_FROM, UseJpeg, _subsampling, _view
@@ -260,9 +259,9 @@ def _log_bytes_at(
     value:np.ndarray, # (n,) metric, more is better
     target:float
 )->float:             # nan if the metric is the same everywhere
-    "The logarithm of the least bytes at which a curve has the target; its ends where it never has"
+    "The logarithm of the least bytes that reach a target; the ends of the curve where it is beyond them"
     order = np.argsort(size)
-    level, x = isotonic_regression(value[order]), np.log(size[order])
+    level, x = np.maximum.accumulate(value[order]), np.log(size[order])     # nobody takes more bytes for a worse result
     if level[0] == level[-1]: return np.nan
     target = min(max(target, level[0]), level[-1])
     i = np.searchsorted(level, target)              # the first that is as good
@@ -295,7 +294,8 @@ def _at_equal(
     qualities = sorted(standard, key=lambda q: standard[q].bytes.mean())
     curve = {k: _mean_by(np.stack([standard[q][k].to_numpy() for q in qualities]), weights) for k in ('bytes', metric)}
     size, value = (_mean_by(tables[k].to_numpy(float), weights) for k in ('bytes', metric))
-    sign = 1 if curve[metric][-1, 0] >= curve[metric][0, 0] else -1             # a loss falls where bytes grow
+    loss = np.array([standard[q].loss.mean() for q in qualities])
+    sign = -1 if np.cov(loss, curve[metric][:, 0])[0, 1] > 0 else 1             # of a metric that falls with the loss, as errors do, less is better
     logs = np.full(len(weights), np.nan)
     for i in range(len(weights)):
         levels = sign*curve[metric][:, i]
@@ -359,6 +359,7 @@ def compare_with_standard(
     def one(o): return _measured(learn, dl, every[0] if o is None else o if isinstance(o, QTables) else QTables.standard(o), subsampling, o is not None)
     clean, *rest = [one(o) for o in (progress_bar(todo) if progress else todo)]
     tables, standard = rest[:len(every)], dict(zip(_LADDER, rest[len(every):]))
+    standard.update({q.quality: t for q, t in zip(every, tables) if q.quality})
     weights = _draws(len(clean), n_boot, np.random.default_rng(seed))
     res = [_against(q, t, clean, standard, weights, one, items is not None) for q, t in zip(every, tables)]
     return res if isinstance(qtables, (list, tuple)) else res[0]

@@ -197,8 +197,8 @@ def learn_tables(
     print(found)
     before, after = found.means.bytes[['as they are', 'these tables']]
     print(f'against the files as they are: {before/after:.2f} times smaller' if after < before else f'against the files as they are: {after/before:.2f} times LARGER')
-    what = 'the learned tables' if best is tables else f'the standard tables at quality {best.quality}, which do as well; --keep writes the learned ones'
-    if best is tables and found.verdict != 'better': what += f', though they are {found.verdict} than the standard ones'
+    if best.quality: what = f'the standard tables at quality {best.quality}, for nothing better was found'+('' if best == tables else '; --keep writes the learned ones')
+    else: what = 'the learned tables'+('' if found.verdict == 'better' else f', though they are {found.verdict} than the standard ones')
     print(f'written to {out}: qtables.txt, {what}')
     return out
 

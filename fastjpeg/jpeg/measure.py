@@ -302,7 +302,7 @@ def _at_equal(
         logs[i] = _log_bytes_at(curve['bytes'][:, i], levels, sign*value[i])
         if sign*value[i] < levels.min(): logs[i] = min(logs[i], np.log(size[i]))        # worse than the worst of the curve: that is no saving, however small the file
     if np.isnan(logs[0]): return None
-    percent = 100*np.expm1(np.log(size)-logs)
+    percent = (100*np.expm1(np.log(size)-logs)).round(9)+0.
     quality = np.interp(logs[0], np.log(curve['bytes'][:, 0]), qualities)
     ends = np.nanpercentile(percent[1:], [2.5, 97.5]) if len(percent) > 1 else np.full(2, np.nan)
     return AtEqual(metric, int(quality.round()), np.exp(logs[0]).item(), percent[0].item(), *ends.tolist())

@@ -21,7 +21,7 @@ export MPLBACKEND      := agg
 .PHONY: demo test test-fast test-newest test-lowest pins docs bench release clean
 
 demo: $(VENV)/.package
-	@$(BIN)/fastjpeg_demo $(if $(DATA),--data '$(DATA)') $(if $(value LABEL),--label '$(value LABEL)')
+	@$(BIN)/fastjpeg_demo $(if $(DATA),--data '$(DATA)') $(if $(value LABEL),--label '$(value LABEL)') $(if $(value GROUP),--group '$(value GROUP)')
 
 test: $(VENV)/.dev
 	$(PYTEST) --durations=15

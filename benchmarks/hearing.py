@@ -1,12 +1,10 @@
 """How well the package hears, on real recordings: CPU hours, so not a part of `make bench`. `python -m benchmarks.hearing` runs all, `python -m benchmarks.hearing digits` a part; it goes on where it was stopped.
 
-Results are in benchmarks/results/, a row per run; delete a file to compute it anew. Needs the sets `fsdd` and `animal_sounds` (see `data_path`).
+Results are in benchmarks/results/, a row per run. Needs the sets `fsdd` and `animal_sounds` (see `data_path`).
 
 digits:  spoken digits of a speaker that was never heard: trained on five speakers, tested on all 500 recordings of the sixth, for each of the six.
 animals: nine animals, 175 files as found in the web: 4-fold cross-validation, so that each file is tested on once; the set holds one file per recording, so no recording is on both sides of a split."""
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,26 +17,7 @@ from torch import nn
 
 from fastjpeg.audio.all import *
 
-RESULTS = Path(__file__).parent/'results'
-
-
-class Results:
-    "A CSV of runs that were made; each is written at once"
-    def __init__(self, name):
-        RESULTS.mkdir(exist_ok=True)
-        self.path = RESULTS/f'{name}.csv'
-        self.rows = pd.read_csv(self.path).to_dict('records') if self.path.exists() else []
-
-    def get(self, f, **key):
-        "The rows of `f(**key)`, computed only if they are not there"
-        if not any(all(r[k] == v for k, v in key.items()) for r in self.rows):
-            start = time.process_time()
-            self.rows.append({**key, **f(**key), 'cpu_s': round(time.process_time()-start, 1)})
-            pd.DataFrame(self.rows).to_csv(self.path, index=False)
-            print('  ', self.rows[-1], flush=True)
-
-    @property
-    def df(self): return pd.DataFrame(self.rows)
+from .kept import Results
 
 
 def half_width(values):
@@ -97,11 +76,10 @@ def digit(way, speaker, seed):
 
 
 def digits():
-    res = Results('hearing_digits')
-    main = 'speed, noise, SpecAugment'
-    for way, seed in [*((main, o) for o in range(6)), *((way, o) for o in range(3) for way in WAYS)]:     # what matters most first
+    res, main = Results('hearing_digits', ways=WAYS, code=[digit, train], data=get_audio_files(data_path('fsdd'))), 'speed, noise, SpecAugment'
+    for way, seed in dict.fromkeys([*((main, o) for o in range(6)), *((way, o) for o in range(3) for way in WAYS)]):     # what matters most first
         for speaker in SPEAKERS: res.get(digit, way=way, speaker=speaker, seed=seed)
-    df = res.df.assign(accuracy=lambda o: o.right/o.of)
+    df = res.save().assign(accuracy=lambda o: o.right/o.of)
     table = df.pivot_table(index='way', columns='speaker', values='accuracy').loc[list(WAYS)]
     means = df.groupby(['way', 'seed']).accuracy.mean().groupby('way')
     table['mean'], table['+-'], table['seeds'], table['cpu_s'] = means.mean(), means.agg(half_width), means.size(), df.groupby('way').cpu_s.mean()
@@ -149,11 +127,11 @@ def animal(way, seed):
 
 
 def animals():
-    res = Results('hearing_animals')
+    res = Results('hearing_animals', code=[animal, train, by_network, by_mfcc, mfcc_features], data=animal_files())
     ways = 'MFCC + logistic regression', 'network, end to end'
     for seed in range(5):
         for way in ways: res.get(animal, way=way, seed=seed)
-    table = res.df.assign(accuracy=lambda o: o.right/o.of).pivot(index='seed', columns='way', values='accuracy')[list(ways)]
+    table = res.save().assign(accuracy=lambda o: o.right/o.of).pivot(index='seed', columns='way', values='accuracy')[list(ways)]
     table['difference'] = table[ways[1]]-table[ways[0]]
     print(f'\nNine animals, accuracy of 4-fold cross-validation\n{table.round(3).to_string()}')
     print('\n'.join(f'{k}: {v.mean():.3f} +- {half_width(v):.3f} (95 % interval over {len(v)} seeds)' for k, v in table.items()))

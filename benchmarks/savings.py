@@ -1,7 +1,7 @@
 """What learned tables save: bytes at equal held-out loss and metric, against the standard tables at all qualities, both with optimised Huffman tables (Bjontegaard's rate difference, 95 % interval
 over images and seeds). Writes `results/savings.csv` and `results/savings_curves.csv`.
 
-`python -m benchmarks.savings [--sets fsdd camvid ..] [--ways fixed joint model] [--seeds 3] [--out savings_out]`. Takes hours on two cores; what is there already in `--out` is not made again.
+`python -m benchmarks.savings [--sets fsdd camvid ..] [--ways fixed joint model] [--seeds 3] [--out savings_out]`. Takes hours on two cores; what is there already in `--out` is not made again, of other code or data it is refused.
 The results have 9 seeds of cifar and camvid, 6 of mnist, and `--ways fixed` of cifar_gray, mnist_chosen (6 seeds) and hymenoptera, which needs the peers of `make bench`."""
 import argparse
 import json
@@ -16,6 +16,7 @@ from fastai.vision.all import *
 from PIL import Image, ImageOps
 
 from fastjpeg.all import *
+from fastjpeg.store import Store, write_whole
 
 
 class Task(NamedTuple):
@@ -203,13 +204,14 @@ def learner(task, seed, test=False):
 
 def finished(task, seed, out, test=False):
     "A learner whose model has been trained on clean pictures"
-    file = out/f'model{seed}.pth'
-    if not file.exists():
+    kept = Store(out/f'model{seed}', 'model', task=task, seed=seed)
+    weights = kept.get('weights')
+    if weights is None:
         first = learner(task, seed)
         with first.no_bar(), first.no_logging(): first.fit_one_cycle(task.epochs, task.lr)
-        torch.save(first.model.state_dict(), file)
+        weights = kept.put({k: v.numpy() for k, v in first.model.state_dict().items()}, 'weights')
     learn = learner(task, seed, test)
-    learn.model.load_state_dict(torch.load(file))
+    learn.model.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
     return learn
 
 
@@ -220,8 +222,8 @@ def fixed(task, seeds, out):
         learn = finished(task, seed, out)
         tests = list(zip(TensorImage(task.test[0].float()/255), task.test[1]))
         kw = dict(mode='test', fit=lambda l: l.fit(task.table_epochs), seeds=[seed], items=tests, progress=False)
-        standard.append(quality_sweep(learn, task.qualities, file=out/'fixed'/f'standard{seed}.csv', **kw))
-        learned.append(quality_sweep(learn, [LearnQTables(task.start, 'tables', rate_weight=w, monotone=task.monotone) for w in task.weights], file=out/'fixed'/f'learned{seed}.csv', **kw))
+        standard.append(quality_sweep(learn, task.qualities, store=out/'fixed'/f'standard{seed}', **kw))
+        learned.append(quality_sweep(learn, [LearnQTables(task.start, 'tables', rate_weight=w, monotone=task.monotone) for w in task.weights], store=out/'fixed'/f'learned{seed}', **kw))
     return pd.concat(standard), pd.concat(learned)
 
 
@@ -234,8 +236,8 @@ def joint(task, seeds, out):
     make = partial(finished, task, out=out, test=True)
     for seed, rows in found.groupby('seed'):
         tables = {f'rate_weight {w:g}': LearnQTables(QTables(*json.loads(q)), rate_weight=w, lr=.01, monotone=task.monotone) for w, q in zip(task.weights, rows.set_index('tables').loc[[f'rate_weight {w:g}' for w in task.weights]].qtables)}
-        learned.append(quality_sweep(make, tables, seeds=[seed], file=out/'joint'/f'learned{seed}.csv', **kw))
-    return quality_sweep(make, task.qualities, seeds=seeds, file=out/'joint'/'standard.csv', **kw), pd.concat(learned)
+        learned.append(quality_sweep(make, tables, seeds=[seed], store=out/'joint'/f'learned{seed}', **kw))
+    return quality_sweep(make, task.qualities, seeds=seeds, store=out/'joint'/'standard', **kw), pd.concat(learned)
 
 
 def model(task, seeds, out):
@@ -248,8 +250,8 @@ def keep(rows, name): # list of dicts, in results/, in place of older rows of th
     if file.exists():
         old = pd.read_csv(file)
         new = pd.concat([old[(old['set'] != rows[0]['set']) | (old.way != rows[0]['way'])], new])
-    file.parent.mkdir(exist_ok=True)
-    new.sort_values(['set', 'way'], kind='stable').round(5).to_csv(file, index=False)
+    new = new.sort_values(['set', 'way'], kind='stable').round(5)
+    write_whole(file, lambda f: new.to_csv(f, index=False))
 
 
 def run(argv=()):
@@ -260,7 +262,6 @@ def run(argv=()):
     p.add_argument('--out', type=Path, default=Path('savings_out'))
     args = p.parse_args(argv)
     for name in args.sets:
-        for way in ('fixed', 'joint'): (args.out/name/way).mkdir(parents=True, exist_ok=True)
         for way in args.ways:
             standard, learned = globals()[way](globals()[name](), range(args.seeds), args.out/name)
             metric = next(o[6:] for o in standard if o.startswith('image_') and o not in ('image_loss', 'image_bytes'))

@@ -1,25 +1,24 @@
 """Which search finds the best tables? All methods of `search_qtables` with the same budget on one real task, a part of CIFAR-10: hypervolume on the images of the search and on others, and what it cost.
 
-Writes `results/search.csv`, a row per search; what is there is not made again. `python -m benchmarks.search [--seeds 5] [--budget 150]` takes about an hour of one CPU core.
+Writes `results/search.csv`, a row per search; killed and run again, it goes on where it was. `python -m benchmarks.search [--seeds 5] [--budget 150]` takes about an hour of one CPU core.
 Each seed draws its own network, and its own split of the 2500 pictures: 1400 to train on (the network, and the tables of 'grad'), 100 for the learner's validation set, 400 to search on, 600 held out."""
 import argparse
-import time
-from pathlib import Path
+from functools import cache
 
 import numpy as np
-import pandas as pd
 import torch
 from fastai.vision.all import CrossEntropyLossFlat, DataLoaders, Learner, TensorImage, accuracy, set_seed
 
 from fastjpeg.all import *
 
+from .kept import Results
 from .savings import Shift
 
-RESULT = Path(__file__).parent/'results'/'search.csv'
 SEARCHES = [('standard', 'all'), ('random', 'sorted'), ('random', 'low4'), ('nsga2', 'low4'), ('nsga2', 'sorted'), ('tpe', 'low4'), ('gp', 'low4'), ('de', 'low4'), ('pso', 'low4'), ('mcmc', 'full'), ('grad', 'full')]
 REF = dict(loss=(4, -np.log(10)), accuracy=(4, .1))     # a network that guesses, files at a quarter of the pixels
 
 
+@cache
 def task(seed):
     "A trained learner, the items of the search and those held out"
     d = np.load(data_path('cifar10')/'cifar10_subset.npz')
@@ -46,26 +45,23 @@ def volumes(front, held):
     return dict(search=front.hypervolume(REF['loss']), **{k: front.rescore(o).hypervolume(REF[k]) for k, o in held.items()})
 
 
+def one(seed, budget, method, space):
+    "One search: a row of the table"
+    learn, search, held = task(seed)
+    objective, held = ClassifierObjective(learn, search, 'loss'), {k: ClassifierObjective(learn, held, k) for k in REF}
+    front = standard(objective) if method == 'standard' else search_qtables(objective, method, space, budget, seed=seed, progress=False)
+    return dict(tables=len(front), **{k: round(v, 5) for k, v in volumes(front, held).items()})
+
+
 def run(argv=()):
     p = argparse.ArgumentParser(prog='python -m benchmarks.search', description=__doc__)
     p.add_argument('--seeds', type=int, default=5)
     p.add_argument('--budget', type=int, default=150)
     args = p.parse_args(argv)
-    rows = pd.read_csv(RESULT).to_dict('records') if RESULT.exists() else []
+    res = Results('search', code=[one, task.__wrapped__, standard, volumes, search_qtables], ref=REF, data=data_path('cifar10')/'cifar10_subset.npz')
     for seed in range(args.seeds):
-        todo = [o for o in SEARCHES if not any((r['seed'], r['budget'], r['method'], r['space']) == (seed, args.budget, *o) for r in rows)]
-        if not todo: continue
-        learn, search, held = task(seed)
-        objective, held = ClassifierObjective(learn, search, 'loss'), {k: ClassifierObjective(learn, held, k) for k in REF}
-        for method, space in todo:
-            start = time.process_time()
-            if method == 'standard': front = standard(objective)
-            else: front = search_qtables(objective, method, space, args.budget, seed=seed, progress=False)
-            rows.append(dict(seed=seed, budget=args.budget, method=method, space=space, cpu_s=round(time.process_time()-start, 1), tables=len(front), **{k: round(v, 5) for k, v in volumes(front, held).items()}))
-            pd.DataFrame(rows).to_csv(RESULT, index=False)
-            print(rows[-1], flush=True)
-    df = pd.DataFrame(rows)
-    print(df[df.budget == args.budget].groupby(['method', 'space'])[['search', *REF, 'cpu_s']].agg(['mean', 'std']).round(4).to_string())
+        for method, space in SEARCHES: res.get(one, seed=seed, budget=args.budget, method=method, space=space)
+    print(res.save().groupby(['method', 'space'])[['search', *REF, 'cpu_s']].agg(['mean', 'std']).round(4).to_string())
 
 
 if __name__ == '__main__':

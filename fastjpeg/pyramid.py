@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from fastai.learner import Learner
-from fastai.torch_basics import DisplayedTransform, TensorImage, store_attr
+from fastai.torch_basics import TensorImage, store_attr
 from fastai.vision.core import PILImage
 from torch import Tensor, nn
 
@@ -26,6 +26,7 @@ from .jpeg.codec import _batch, _full_float32
 from .jpeg.learn import UseJpeg, _LearnBeside
 from .jpeg.measure import _Each, _labelled, _Weigh, _without_jpeg
 from .jpeg.qtables import QTables
+from .repeat import Repeatable
 
 # %% ../nbs/30_pyramid.ipynb #57b2dc1d
 def _kernel(x:Tensor): # (1, 1, 5, 5) of the type and device of `x`, sums to 1
@@ -265,7 +266,7 @@ def _step_range(
     return lo, hi
 
 # %% ../nbs/30_pyramid.ipynb #f10a2d3d
-class PyramidQuality(DisplayedTransform):
+class PyramidQuality(Repeatable):
     "Round the pyramids of images and put them together again, for items and for batches"
     order = 2                     # after Resize; before IntToFloatTensor and augmentation
     def __init__(self,

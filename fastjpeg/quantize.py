@@ -207,7 +207,7 @@ class QuantJpegLayer(nn.Module):
 def _quantize_output(module, args, out): # a forward hook
     return module.output_quantizer(out)
 
-# %% ../nbs/31_quantize.ipynb #241ddd37
+# %% ../nbs/31_quantize.ipynb #e4236d42
 def _kind(pattern): # str: what a quantiser was made with, without what it has learned
     def made(m): return ', '.join(f'{k}={v}' for k, v in vars(m).items() if isinstance(v, (int, str)) and k[0] != '_' and k != 'training')
     return 'nothing' if pattern is None else ' of '.join(f'{type(m).__name__}({made(m)})' for m in pattern.modules())
@@ -246,22 +246,23 @@ class Quantize(SavedCallback):
     def _place(self):
         device = self.dls.device
         for name, m in self._chosen():
-            names = list(m._parameters)
-            if self.weights is not None and isinstance(getattr(m, 'weight', None), Tensor):         # an activation has none
+            order, hook = list(m._parameters), None
+            rounds = self.weights is not None and isinstance(getattr(m, 'weight', None), Tensor)    # an activation has none
+            if rounds:
                 if name not in self.of_weights: self.of_weights[name] = deepcopy(self.weights)
                 parametrize.register_parametrization(m, 'weight', self.of_weights[name].to(device).train(m.training), unsafe=True)
             if self.activations is not None:
                 if name not in self.of_activations: self.of_activations[name] = deepcopy(self.activations)
-                m.output_quantizer = self.of_activations[name].to(device).train(m.training)
-            self._placed.append((m, names, m.register_forward_hook(_quantize_output) if self.activations is not None else None))
+                m.output_quantizer, hook = self.of_activations[name].to(device).train(m.training), m.register_forward_hook(_quantize_output)
+            if rounds or hook: self._placed.append((m, order if rounds else [], hook))
         if self.jpeg is not None: self.jpeg.to(device)
 
     def _quantizers(self): return [*self.of_weights.values(), *self.of_activations.values(), *([] if self.jpeg is None else [self.jpeg])]
 
     def _take_down(self):
-        for m, names, hook in self._placed:
-            if parametrize.is_parametrized(m, 'weight'): parametrize.remove_parametrizations(m, 'weight', leave_parametrized=False)
-            for n in names: m._parameters[n] = m._parameters.pop(n)             # in their order, by which optimizers know them
+        for m, order, hook in self._placed:
+            if order: parametrize.remove_parametrizations(m, 'weight', leave_parametrized=False)
+            for n in order: m._parameters[n] = m._parameters.pop(n)             # in their order, by which optimizers know them
             if hook is not None:
                 hook.remove()
                 del m.output_quantizer

@@ -260,7 +260,7 @@ def shrink(
     if not len(done): raise ValueError(f'none of the {len(report)} files in {folder} could be written as JPEG' if len(report) else f'there are no files in {folder}')
     before, after, grown = done.bytes_before.sum(), int(done.bytes_after.sum()), (done.bytes_after > done.bytes_before).sum()
     print(f'{len(done)} pictures in {dest}: {before/1e6:.2f} MB before, {after/1e6:.2f} MB after, {_times(before, after)}{f"; {grown} of them have grown" if grown else ""}')
-    if len(failed): print(f'{len(failed)} files are not there: see above. Those that need not be are passed by with --leave_out')
+    if len(failed): print(f'{len(failed)} files are not there: see above. Those that need not be are passed by with --leave-out')
     return report
 
 # %% ../nbs/41_shrink.ipynb #13be791f

@@ -68,7 +68,7 @@ def _in_state_dict(learn, file):
     if loaded is None: return
     for name, cb in cbs.items():                # not before the model is loaded: what does not fit leaves them as they are
         if name in loaded: cb.load_state_dict(loaded[name])
-        else: warn(f'{file} was saved without {type(cb).__name__}, whose state stays as it is')
+        else: warn(f'{file} was saved without {type(cb).__name__}, whose state stays as it is', stacklevel=2)
 
 # %% ../nbs/06_state.ipynb #33b385c2
 def _with_callbacks(

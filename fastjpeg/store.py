@@ -302,12 +302,13 @@ class Store:
     def __init__(self,
         folder:str|Path|None, # Where to keep it; made if it is not there. Nothing is kept if `None`
         task:str,             # What is done, such as 'quality_sweep'
+        /,
         **settings            # All that the results depend on: learner, data, transforms, numbers, files; but not what tells one result from the next
     ):
         self.folder = None if folder is None else Path(folder)
         if self.folder is None: return
         if self.folder.exists() and not self.folder.is_dir(): raise NotADirectoryError(f'{folder} is a file; finished work is kept in a folder')
-        now = describe(dict(task=task, fastjpeg=fastjpeg.__version__, **settings))
+        now = describe({'made by': task, 'version of fastjpeg': fastjpeg.__version__, **settings})
         self.mark = fingerprint(now)
         note = self.folder/'task.json'
         if not note.exists():

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from fastai.callback.core import Callback
 from fastai.learner import Learner
-from fastcore.basics import getcallable
 from fastcore.foundation import L
 from torch import Tensor
 
@@ -107,16 +106,25 @@ class _Stream:
                 dl.n = len(chunk)
             yield from dl
 
+# %% ../nbs/02_windows.ipynb #b63add81
+def _activation(learn):
+    "What makes probabilities of a learner's predictions; `ValueError` if its loss does not know"
+    f = getattr(learn.loss_func, 'activation', None)
+    if callable(f): return f
+    name = getattr(learn.loss_func, '__name__', type(learn.loss_func).__name__)
+    raise ValueError(f'the loss {name} has no activation, so what the network gives cannot be told as probabilities: set learn.loss_func to one of fastai, such as CrossEntropyLossFlat() or BCEWithLogitsLossFlat(), '
+                     'or, if the predictions are to stay as they are, learn.loss_func.activation = noop')
+
 # %% ../nbs/02_windows.ipynb #0a045002
 class _Take(Callback):
     "Hands predictions on, after everything that other callbacks do to them"
     order = 100
     def __init__(self, take): self.take = take
-    def after_batch(self): self.take(getcallable(self.loss_func, 'activation')(self.learn.to_detach(self.pred)).float())
+    def after_batch(self): self.take(_activation(self.learn)(self.learn.to_detach(self.pred)).float())
 
 # %% ../nbs/02_windows.ipynb #91cff3c8
 def predict_stream(
-    learn:Learner,      # With a loss that knows its activation, such as `CrossEntropyLossFlat`; else predictions are what the network gives
+    learn:Learner,      # With a loss that knows its activation, such as `CrossEntropyLossFlat`; `ValueError` if it does not
     items,              # Iterable of items as `learn.predict` takes them
     n:int,              # How many will come; for the progress bar only
     take,               # Function that is given the predictions of each batch, (items, ...) float32 on the CPU, in the order of the items
@@ -125,6 +133,7 @@ def predict_stream(
 ):
     "What a learner says of a stream of items, in constant memory"
     if bs < 1: raise ValueError(f'a batch holds at least one item, got bs={bs}')
+    _activation(learn)
     with learn.no_bar() if not progress else learn.no_logging(), learn.validation_context(cbs=[_Take(take)]):
         learn._do_epoch_validate(dl=_Stream(learn, items, n, bs))
 

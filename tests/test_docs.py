@@ -53,3 +53,18 @@ def test_show_doc():
     md = show_doc(scale, name='scale')
     assert '### scale' in md and "scale(x:list, q:float|None=None, *args) -> list" in md
     assert "| <code>x</code> | `list` |  | Values |" in md and '| **Returns** | `list` |  | Values / `q` |' in md
+
+
+def test_show_doc_of_properties(): # no brackets, for they are not called
+    class Scale:
+        @property
+        def q(self)->int: # Of all rows
+            "What it divides by"
+        @property
+        def bare(self): "Nothing is known of it"
+    md = show_doc(Scale.q, name='Scale.q')
+    assert '```python\nScale.q -> int\n```' in md and 'What it divides by' in md and '| **Returns** | `int` | Of all rows |' in md
+    assert '```python\nScale.bare\n```' in show_doc(Scale.bare, name='Scale.bare')
+    from fastai.learner import Learner
+    import fastjpeg.jpeg.learn      # noqa: F401    it adds the property
+    assert '```python\nLearner.qtables -> QTables\n```' in show_doc(Learner.qtables)

@@ -1,12 +1,28 @@
 """Mistakes that are easily made, and what is said then: the class of the error, and a part of its message. Those of files are in test_faults.py."""
 import contextlib
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
 import torch
-from fastai.vision.all import CategoryBlock, CrossEntropyLossFlat, DataBlock, ImageBlock, IndexSplitter, ItemGetter, Learner, RandomSplitter, accuracy
+from fastai.vision.all import (
+    CategoryBlock,
+    CrossEntropyLossFlat,
+    DataBlock,
+    ImageBlock,
+    IndexSplitter,
+    ItemGetter,
+    Learner,
+    Normalize,
+    RandomErasing,
+    RandomSplitter,
+    Resize,
+    accuracy,
+    aug_transforms,
+)
 from torch import nn
 
 from fastjpeg.all import *
@@ -27,6 +43,18 @@ MISTAKES = [
     (lambda: LoadAudio(SR)(np.zeros(9)), TypeError, 'TensorAudio(x, sr=...)'),
     (lambda: get_audio_files('no such place'), FileNotFoundError, 'no such place'),
     (lambda: Segment('a.wav', .3, .2).frames(SR, SR), AudioError, 'does not end after it begins'),
+    (lambda: Segment.from_row(pd.Series(dict(file='a.wav', start=1.))), ValueError, 'no column end'),
+    (lambda: Segment.from_row(pd.Series(dict(file='a.wav', start=1., end=np.nan), name=7)), ValueError, 'row 7 of the table of segments, a.wav: end is nan'),
+    (lambda: TensorAudio(torch.zeros(1, 9), sr=SR, lenghts=3), TypeError, "'lenghts'"),
+    (lambda: TensorSpec(spec, SR, 64, spec.freqs, scle='mel'), TypeError, "'scle'"),
+    (lambda: TensorSpec(spec, SR, 64, spec.freqs, unit='Power'), ValueError, "unit is one of 'complex', 'magnitude', 'power'"),
+    (lambda: TensorSpec(spec, SR, 64, spec.freqs, scale='bark'), ValueError, "got 'bark'"),
+    (lambda: events(pd.DataFrame({'file': 'a', 'start': [0.], 'end': [1.], 'class': 'x', 'probability': [-1.03]})), ValueError, 'probabilities lie in 0 to 1'),
+    (lambda: compare_frontends(['a.wav', 'b.wav'], ['a', 'b'], {'mel': Mel()}), ValueError, 'no class has two items'),
+    (lambda: compare_frontends(['a.wav']*4, ['a', 'a', 'b', 'b'], {'mel': Mel()}, groups=[1, 1, 2, 2]), ValueError, "comes from one group only"),
+    (lambda: giveaways(['a.wav'], ['a', 'b']), ValueError, '1 recordings and 2 labels'),
+    (lambda: giveaways(['gone.wav'], ['a']), AudioError, 'gone.wav'),
+    (lambda: GroupSplitter('x(.)')([Path('a.wav')]), ValueError, 'the first is a.wav'),
     (lambda: ToDb()(wave), TypeError, 'ToDb is for spectrograms'),
     (lambda: Pcen()(wave), TypeError, 'Pcen is for spectrograms'),
     (lambda: Mel()(spec), TypeError, 'Mel is for waveforms'),
@@ -136,11 +164,51 @@ def test_damaged_features_are_made_again(tmp_path):
     assert len(file.read_bytes()) == len(whole)
 
 
-def test_no_full_batch(tmp_path):
-    coo_calls(tmp_path/'calls', n=1, sr=SR)
-    block = DataBlock((AudioBlock(SR, .4), CategoryBlock), get_items=get_audio_files, get_y=lambda f: f.parent.name, splitter=RandomSplitter(seed=0), batch_tfms=[Mel(n_fft=256), NormalizeSpec('data')])
-    with pytest.raises(ValueError, match='full batch of 64'): block.dataloaders(tmp_path/'calls', bs=64, num_workers=0)
+def sounds(folder, bs=64, **tfms):
+    "Loaders of the calls of eight animals, one of each"
+    coo_calls(folder/'calls', n=1, sr=SR)
+    block = DataBlock((AudioBlock(SR, .4), CategoryBlock), get_items=get_audio_files, get_y=lambda f: f.parent.name, splitter=IndexSplitter([0, 1]), **tfms)
+    return block.dataloaders(folder/'calls', bs=bs, num_workers=0)
+
+
+@pytest.mark.parametrize('norm', [lambda: NormalizeSpec('data'), Normalize])
+def test_no_full_batch(tmp_path, norm):
+    with pytest.raises(ValueError, match='full batch of 64'): sounds(tmp_path, batch_tfms=[Mel(n_fft=256), norm()])
+
+
+@pytest.mark.parametrize('tfms', [lambda: dict(batch_tfms=aug_transforms()), lambda: dict(batch_tfms=[Mel(n_fft=256), *aug_transforms()]), lambda: dict(item_tfms=Resize(64)), lambda: dict(batch_tfms=JpegQuality(50)), lambda: dict(batch_tfms=[Mel(n_fft=256), ToDb(), RandomErasing()])])
+def test_transforms_that_would_do_nothing(tmp_path, tfms):
+    "fastai lets a type pass that a transform does not know"
+    with pytest.raises(TypeError, match='does nothing with a batch of Tensor(Audio|Spec)'): sounds(tmp_path, bs=2, **tfms())
+
+
+def test_transforms_of_pictures_after_spec_to_image(tmp_path):
+    for tfms in dict(batch_tfms=[Mel(n_fft=256), ToDb(), SpecToImage(), *aug_transforms(size=32)]), dict(item_tfms=[Mel(n_fft=256), ToDb(), SpecToImage(), Resize(32)], batch_tfms=aug_transforms()):
+        x = sounds(tmp_path, bs=2, **tfms).one_batch()[0]
+        assert x.dtype == torch.float32 and x.shape == (2, 3, 32, 32) and x.max() <= 1 and x.std() > .05
+
+
+@pytest.mark.parametrize('loss', [nn.CrossEntropyLoss(), nn.functional.cross_entropy])
+def test_losses_without_an_activation(tmp_path, loss):
+    "What such a learner gives are no probabilities"
+    dls = sounds(tmp_path, bs=2, batch_tfms=[Mel(n_fft=256), ToDb()])
+    learn = Learner(dls, small_cnn(1, dls.c, (8,)), loss_func=loss)
+    file = get_audio_files(tmp_path/'calls')[0]
+    for call in (lambda: predict_recording(learn, file), lambda: predict_recordings(learn, [file], tmp_path/'kept'), lambda: predict_stream(learn, [file], 1, print)):
+        with pytest.raises(ValueError, match=r'has no activation.*CrossEntropyLossFlat\(\)'): call()
+    learn.loss_func = CrossEntropyLossFlat()
+    assert predict_recording(learn, file, progress=False).probability.between(0, 1).all()
 
 
 def test_integers_as_seeds_of_noise():
     assert white_noise(torch.tensor([1, 2]), 1, 9999).std() == pytest.approx(1, abs=.03)
+
+
+@pytest.mark.parametrize('make', [lambda: Gain(6), lambda: AddNoise(), lambda: MaskTime(), lambda: Bandpass(low=300), lambda: JpegQuality(50), lambda: PyramidQuality(8.), lambda: DctLighting(), lambda: Audiomentations(max)])
+def test_two_of_one_class(make):
+    "A DataBlock of fastai keeps the last of a class; of these it keeps all, before and after a pickle"
+    a, b = make(), make()
+    assert DataBlock(batch_tfms=[a, b]).batch_tfms == [a, b] and DataBlock(item_tfms=[a, b]).item_tfms[-2:] == [a, b]
+    again = pickle.loads(pickle.dumps([a, b]))
+    assert [type(o).__name__ for o in again] == [type(a).__name__]*2 and again[0].p == a.p if hasattr(a, 'p') else True
+    assert len(DataBlock(batch_tfms=again).batch_tfms) == 2

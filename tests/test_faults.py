@@ -12,6 +12,7 @@
 | random bytes in every reader | `AudioError`, or an error of Pillow that is reported; never a crash |
 | 1000 batches | no more memory, no more open files than after the first ones |"""
 import io
+import json
 import os
 import struct
 import subprocess
@@ -116,6 +117,34 @@ def test_disk_full_while_reencoding(pictures, tmp_path):
     df = reencode(pictures, tmp_path/'new', quality=95, progress=False)                # there is room again
     assert df.status.value_counts().to_dict() == {'written': 6, 'present': 1}
     for o in (tmp_path/'new').glob('*.jpg'): Image.open(o).load()
+
+
+@posix
+def test_killed_while_reencoding(tmp_path):
+    (tmp_path/'in'/'a').mkdir(parents=True)
+    for i in range(40): Image.fromarray(np.random.default_rng(i).integers(0, 256, (200, 200, 3), dtype=np.uint8)).save(tmp_path/'in'/'a'/f'{i}.png')
+    code = '''
+        import json, os, signal, sys, time
+        from pathlib import Path
+        from fastjpeg.jpeg.transforms import reencode
+        root = Path(sys.argv[1])
+        for n in (1, 12, 25):
+            pid = os.fork()
+            if not pid:
+                reencode(root/'in', root/'out', quality=90, n_workers=2, progress=False)
+                os._exit(0)
+            while sum(1 for _ in (root/'out').glob('a/*.jpg')) < n: time.sleep(.001)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        print(json.dumps(reencode(root/'in', root/'out', quality=90, progress=False).status.value_counts().to_dict()))
+        reencode(root/'in', root/'whole', quality=90, progress=False)
+    '''
+    res = python(code, tmp_path)
+    counts = json.loads(res.stdout or '{}')
+    assert sum(counts.values()) == 40 and counts.get('present', 0) > 10, res.stdout+res.stderr
+    pictures = {o.name: o.read_bytes() for o in (tmp_path/'out'/'a').iterdir()}
+    assert len(pictures) == 40 and pictures == {o.name: o.read_bytes() for o in (tmp_path/'whole'/'a').iterdir()}
+    assert not [o for o in (tmp_path/'out').rglob('*') if o.name.endswith('.part')]
 
 
 @posix

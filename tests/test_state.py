@@ -1,10 +1,14 @@
 """What callbacks learn is state of the learner: one property for all of them. `lr_find` leaves it as it was, `SaveModelCallback` ends with that of the best epoch, files of `save`, `load` and `export` carry it."""
+import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from fastai.vision.all import (Callback, CategoryBlock, CrossEntropyLossFlat, DataBlock, GradientAccumulation, ImageBlock, IndexSplitter, ItemGetter, Learner, MixedPrecision, Normalize, PILImage,
+from fastai.vision.all import (Callback, CategoryBlock, CrossEntropyLossFlat, DataBlock, DataLoaders, GradientAccumulation, ImageBlock, IndexSplitter, ItemGetter, Learner, MixedPrecision, Normalize, PILImage,
                                SaveModelCallback, imagenet_stats, load_learner, params, set_seed)
 from torch import nn
 
@@ -27,7 +31,7 @@ CALLBACKS = dict(
     quantize_relaxed=lambda: Quantize(weights=RelaxedQuant(4), activations=RelaxedQuant(6), layers=nn.Linear), quantize_bits=lambda: Quantize(weights=AdaptiveQuant(6)),
     quantize_coefs=lambda: Quantize(coefs=QuantJpegLayer(RelaxedQuant(6), Q(60))), quantize_all=lambda: Quantize(FixedPoint(6), FixedPoint(6), RelaxedQuant(6)),
     use_jpeg=lambda: UseJpeg(Q(60)), use_pyramid=lambda: UsePyramid(PyramidCodec(step=20.)),
-    two=lambda: [Quantize(weights=FixedPoint(4)), Quantize(coefs=RelaxedQuant(6)), LearnQTables(Q(60), rate_weight=.3)])
+    three=lambda: [Quantize(weights=FixedPoint(4)), Quantize(coefs=RelaxedQuant(6)), LearnQTables(Q(60), rate_weight=.3)])
 STILL = ('use_jpeg', 'use_pyramid')                                # nothing of theirs is learned
 
 
@@ -148,7 +152,7 @@ def test_export(make, tmp_path):
     learn.export('l.pkl')
     again = load_learner(tmp_path/'l.pkl')
     assert same(flat([cb.state_dict() for cb in saved(again)]), flat([cb.state_dict() for cb in saved(learn)]))
-    dls, again.dls = again.dls, learn.dls
+    again.dls = learn.dls
     assert score(again) == score(learn)
     again.save('from_export', with_opt=False)
     assert same(state(make_and_load(make, 'from_export')), state(learn))
@@ -251,3 +255,90 @@ def test_settings_of_tables_come_along(tmp_path):
     learn.save('m')
     again = learner(LearnQTables(rate_weight=.3)).load('m')
     assert again.qtables == learn.qtables and again.learn_q_tables.weight == .3 and again.learn_q_tables.history == learn.learn_q_tables.history
+
+
+def numbers(*shape): # batches of tensors and labels of two kinds
+    x = torch.rand(48, *shape, generator=torch.Generator().manual_seed(0))+torch.arange(48).view(-1, *[1]*len(shape))%2/9
+    sets = [[(x[i], torch.tensor(i%2)) for i in part] for part in (range(32), range(32, 48))]
+    return DataLoaders.from_dsets(*sets, bs=8, num_workers=0, device='cpu')
+
+
+def network(first, n): return nn.Sequential(first, small_cnn(n, 2, (8,)))
+
+
+MODELS = dict( # what runs along while they train is in their buffers
+    diffres=lambda **kw: Learner(numbers(1, 20, 40), network(DiffRes(20, .5), 3), loss_func=CrossEntropyLossFlat(), cbs=DiffResCallback(), **kw),
+    pcen=lambda **kw: Learner(numbers(1, 20, 40), network(PcenLayer(20, (.1, .4)), 2), loss_func=CrossEntropyLossFlat(), **kw),
+    affine=lambda **kw: Learner(numbers(3, 16, 16), network(nn.Sequential(nn.Hardtanh(0, 1), AffineJpegLayer(normalise=True)), 3), loss_func=CrossEntropyLossFlat(), **kw),
+    rbm=lambda **kw: rbm_learner(numbers(1, 20, 40), ConvRBM(20, 8), **kw))
+
+
+@pytest.mark.parametrize('kind', MODELS)
+def test_running_values_of_models(kind, tmp_path):
+    def make():
+        set_seed(0, reproducible=True)
+        return MODELS[kind](path=tmp_path)
+    def whole(learn): return flat(learn.model.state_dict())
+    learn = make()
+    before = whole(learn)
+    lr_find(learn)
+    assert same(whole(learn), before)
+    fit(learn, 2, 1e-3)
+    learn.save('m')
+    again = make().load('m')
+    assert same(whole(again), whole(learn)) and not same(whole(again), before)
+    assert same(whole(fit(again, lr=1e-3)), whole(fit(learn, lr=1e-3)))
+    learn.export('l.pkl')
+    assert same(whole(load_learner(tmp_path/'l.pkl')), whole(learn))
+    with pytest.raises(KeyboardInterrupt): fit(learn, 1, 1e-3, cbs=Interrupt(2))
+    learn.export('l.pkl')
+    assert same(whole(load_learner(tmp_path/'l.pkl')), whole(learn))
+
+
+def test_rocket_learner_forgets_the_features_of_other_kernels(tmp_path):
+    def make(seed): return rocket_learner(numbers(1, 60), MiniRocket(168, seed=seed), path=tmp_path, loss_func=CrossEntropyLossFlat())
+    one, other = make(0), make(1)
+    one.fit_ridge()
+    one.save('m')
+    other.features()
+    other.load('m')
+    assert torch.equal(other.features()[1][0], one.features()[1][0])
+    set_seed(0), fit(one), fit(other)
+    assert torch.equal(one.model[2].weight, other.model[2].weight)
+    kept = other.kept
+    fit(other, 2, cbs=SaveModelCallback())
+    assert other.kept is kept                       # made once, whatever is saved and loaded meanwhile
+
+
+SCRIPT = '''
+import sys, warnings; warnings.filterwarnings('ignore')
+sys.path.insert(0, sys.argv[2])
+from fastai.distributed import *
+from fastai.vision.all import LongTensor
+from test_state import *
+def broadcast(self, t, rank):           # fastai's needs a GPU
+    torch.distributed.broadcast(t := LongTensor(t), rank)
+    return t.tolist()
+DistributedDL._broadcast = broadcast
+for name in ('tables_weight', 'pyramid_rate', 'quantize_all'):
+    set_seed(0)
+    learn = Learner(block.dataloaders(items, bs=8, num_workers=0, device='cpu'), small_cnn(3, 2, (8,)), loss_func=CrossEntropyLossFlat(), path=sys.argv[1], cbs=CALLBACKS[name]())
+    losses = Losses(0)
+    with learn.distrib_ctx(sync_bn=False): fit(learn, 2, cbs=[losses, SaveModelCallback()])
+    first = [v for p, v in losses.states[0] if isinstance(v, torch.Tensor) and 'seen' not in p]
+    now = [v for p, v in state(learn) if isinstance(v, torch.Tensor) and 'seen' not in p]
+    for v, w in zip(now, first, strict=True):
+        torch.distributed.broadcast(ref := v.clone(), 0)
+        assert torch.equal(ref.nan_to_num(-9), v.nan_to_num(-9)), name                  # all processes have what the first has saved
+        if torch.distributed.get_rank() == 0: assert torch.equal(w.nan_to_num(-9), v.nan_to_num(-9)), name
+    print('equal', name)
+'''
+
+
+def test_many_processes(tmp_path):
+    pytest.importorskip('accelerate')
+    (tmp_path/'two.py').write_text(SCRIPT)
+    here = Path(__file__).parent
+    run = subprocess.run([sys.executable, '-W', 'ignore', '-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_port=29541', str(tmp_path/'two.py'), str(tmp_path), str(here)],
+                         capture_output=True, text=True, env={**os.environ, 'ACCELERATE_USE_CPU': '1', 'PYTHONPATH': str(here.parent)}, timeout=300)
+    assert run.stdout.count('equal') == 6, run.stderr[-2000:]

@@ -20,11 +20,11 @@ import scipy.fft
 import torch
 from fastai.callback.mixup import MixHandler
 from fastai.vision.augment import RandTransform
-from fasttransform import DisplayedTransform
 from torch import Tensor
 
 from .core import LoadAudio, TensorAudio, TensorSignal
 from .spectrogram import TensorSpec, _no_spectrogram, _no_waveform, stft
+from ..repeat import Repeatable
 
 # %% ../../nbs/13_audio.augment.ipynb #1c5ededb
 def _within(
@@ -44,7 +44,7 @@ def _per_item(
     return values.reshape(-1, *[1]*(like.ndim-1))
 
 # %% ../../nbs/13_audio.augment.ipynb #694dbeb9
-class Augment(DisplayedTransform):
+class Augment(Repeatable):
     "What augmentations have in common: in training only (`split_idx=0`), and drawn for each item of a batch by itself. Derive from `AugmentAudio` or `AugmentSpec`"
     split_idx = 0
     def __init__(self,
@@ -521,7 +521,7 @@ class Bandpass(AugmentAudio):
         return _piecewise(f, x, n if low is None else low, n if high is None else high)
 
 # %% ../../nbs/13_audio.augment.ipynb #3ccfd9ba
-class Audiomentations(DisplayedTransform):
+class Audiomentations(Repeatable):
     "A transform of the audiomentations library, on one waveform, in training only"
     split_idx = 0
     def __init__(self,

@@ -16,9 +16,11 @@ import random
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
 from numbers import Real
 from operator import index
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -27,16 +29,18 @@ import soxr
 import torch
 from fastai.data.block import TransformBlock
 from fastai.data.core import TfmdDL, get_show_batch_func
-from fastai.data.transforms import Normalize
+from fastai.data.transforms import IntToFloatTensor, Normalize, ToTensor
 from fastai.interpret import plot_top_losses
-from fastai.torch_core import TensorBase, get_first
+from fastai.torch_core import TensorBase, TensorImage, get_first, no_random, to_device
 from fastai.vision.augment import RandTransform
 from fastai.vision.data import get_grid
 from fastcore.basics import patch
 from fastcore.foundation import L
-from fastcore.parallel import parallel
+from fasttransform import ItemTransform, Transform
 from plum import dispatch
 from torch import Tensor
+
+from ..parallel import in_threads
 
 # %% ../../nbs/10_audio.core.ipynb #95ce4bf9
 class AudioError(ValueError):
@@ -181,12 +185,12 @@ class TensorAudio(TensorSignal):
     def __new__(cls,
         x:Tensor|np.ndarray, # (samples,), (channels, samples) or (batch, channels, samples), floating-point
         sr:int=None,         # Sample rate (Hz); that of `x` if it is a `TensorAudio`
-        **kwargs
+        lengths:Tensor=None  # (batch) true lengths of padded items (samples)
     ):
         sr = _rate(getattr(x, 'sr', None) if sr is None else sr, 'a waveform needs its sample rate, TensorAudio(x, sr=...): ')
         x = torch.as_tensor(x)
         if not x.is_floating_point(): raise TypeError(f'samples are floating-point numbers in [-1,1], got {x.dtype}; divide integers by their full scale')
-        return super().__new__(cls, x[None].float() if x.ndim == 1 else x.float(), sr=sr, **kwargs)
+        return super().__new__(cls, x[None].float() if x.ndim == 1 else x.float(), sr=sr, lengths=lengths)
 
     @property
     def duration(self): return self.shape[-1]/self.sr
@@ -313,19 +317,18 @@ def _info(file, decode=False):
 def audio_info(
     files,               # Paths of audio files
     decode:bool=False,   # Decode every sample, too? Slower; finds what is damaged behind a good header, and the peak level
-    n_workers:int=None,  # Threads; as many as processors (16 at most) if `None`
+    n_workers:int=None,  # Threads; as many as processors if `None`, 0 for the thread of the caller
     progress:bool=True   # Show a progress bar?
 )->pd.DataFrame:         # A row per file: path, sr (Hz), channels, frames, duration (s), format, subtype, error ('' if there is none); with `decode` also peak, full scale is 1
     "What files say of themselves, in parallel"
     files = L(files)
-    n_workers = min(16, os.cpu_count()) if n_workers is None else n_workers
-    rows = parallel(_info, files, decode=decode, n_workers=n_workers, threadpool=True, progress=progress and len(files) > 1)
+    rows = in_threads(lambda f: _info(f, decode), files, n_workers, progress)
     return pd.DataFrame(list(rows), columns=list(_info('')) + ['peak']*decode)
 
 # %% ../../nbs/10_audio.core.ipynb #0e8f551a
 def verify_audio(
     files,              # Paths of audio files
-    n_workers:int=None, # Threads; as many as processors (16 at most) if `None`
+    n_workers:int=None, # Threads; as many as processors if `None`, 0 for the thread of the caller
     progress:bool=True  # Show a progress bar?
 )->L:                   # Paths that cannot be used
     "Find the files that are unreadable, cut short, empty, or hold NaN or infinity; `audio_info(bad, decode=True).error` says why"
@@ -350,13 +353,35 @@ def crop_or_pad(
 # %% ../../nbs/10_audio.core.ipynb #311d0b14
 @dataclass(frozen=True)
 class Segment:
-    "A part of a recording, an item like a path is. `get_x=Segment.from_row` reads it from a table with the columns file, start and end"
-    file:str|Path  # The recording
-    start:float    # Where it begins (s)
-    end:float      # Where it ends (s)
+    "A part of a recording, an item like a path is. `get_x=Segment.from_row` reads it from a table with the columns file, start, end and, if it has one, channel"
+    file:str|Path    # The recording
+    start:float      # Where it begins (s)
+    end:float        # Where it ends (s)
+    channel:int=None # The one that is read, 1 for the first, as Raven counts; as the block says (their mean, or all) if `None`
 
     @staticmethod
-    def from_row(row): return Segment(row.file, float(row.start), float(row.end))
+    def from_row(
+        row # Of a table of segments: file, start (s), end (s), and channel if there is one; more does not matter
+    )->'Segment': # `ValueError` names what is missing
+        "A segment from a row of a table"
+        where = f'row {getattr(row, "name", getattr(row, "Index", "?"))} of the table of segments'
+        lacks = [o for o in ('file', 'start', 'end') if not hasattr(row, o)]
+        if lacks: raise ValueError(f'{where} has no column {", ".join(lacks)}: file, start (s) and end (s) are needed')
+        if not isinstance(row.file, (str, Path)): raise ValueError(f'{where}: file is {row.file}, a path is expected')
+        start, end, channel = (pd.to_numeric(getattr(row, o, None), errors='coerce') for o in ('start', 'end', 'channel'))
+        for name, o in (('start', start), ('end', end)):
+            if pd.isna(o) or not np.isfinite(o): raise ValueError(f'{where}, {row.file}: {name} is {getattr(row, name)}, a number of seconds is expected')
+        if pd.isna(channel): channel = None
+        elif channel % 1 or channel < 1: raise ValueError(f'{where}, {row.file}: channel is {row.channel}, a whole number from 1 on is expected')
+        return Segment(row.file, float(start), float(end), channel if channel is None else int(channel))
+
+    def pick(self,
+        x:np.ndarray # (channels, samples) what was read
+    )->np.ndarray:   # (1, samples), or `x` if the segment names no channel; `AudioError` if it is not there
+        "Its channel"
+        if self.channel is None: return x
+        if not 1 <= self.channel <= len(x): raise AudioError(f'{self.file}: channel {self.channel} was asked for, the recording has {len(x)}')
+        return x[self.channel-1:self.channel]
 
     def frames(self,
         n:int,  # Frames in the file
@@ -407,7 +432,9 @@ class LoadAudio(RandTransform):
         if not wave.size: raise AudioError(f'{_name(x)}: holds no samples; verify_audio finds such files')
         return self._fit(wave, sr)
 
-    def encodes(self, x:Segment): return self._fit(*read_audio(x.file, lambda frames, sr: self._window(frames, sr, x)))
+    def encodes(self, x:Segment):
+        wave, sr = read_audio(x.file, lambda frames, sr: self._window(frames, sr, x))
+        return self._fit(x.pick(wave), sr)
 
     def encodes(self, x:np.ndarray|Tensor): # among labels there are tensors, of classes of their own
         if type(x) in (np.ndarray, Tensor): raise TypeError(f'a recording is a path, the bytes of a file, a Segment or a TensorAudio, got {type(x).__name__}; samples become one by TensorAudio(x, sr=...)')
@@ -438,15 +465,49 @@ def pad_batch(
         samples = L((*s[:i], p, *s[i+1:]) for s, p in zip(samples, padded))
     return samples
 
+# %% ../../nbs/10_audio.core.ipynb #36315602
+def _takes(t, o): # Does a transform do something with `o`?
+    return any(m.signature.match((t, o)) or m.signature.match((o,)) for m in getattr(getattr(t, 'encodes', None), 'methods', []))
+
+# %% ../../nbs/10_audio.core.ipynb #316d4d48
+def _refuse_idle(
+    tfms,  # Transforms, in turn
+    item   # An item or a batch, (input, ..., target)
+):         # What they make of it; `TypeError` for one that does nothing with any part of it
+    "fastai lets a type pass that a transform does not know, without a word: flips of pictures would do nothing to sound"
+    for t in tfms:
+        parts = item if isinstance(item, tuple) else (item,)
+        idle = not isinstance(t, (ItemTransform, ToTensor, IntToFloatTensor, _PixelsToFloat, _RefuseIdle)) and hasattr(t, 'encodes') and not any(_takes(t, o) for o in parts)
+        if idle: raise TypeError(f'{type(t).__name__} does nothing with a batch of {", ".join(type(o).__name__ for o in parts)}: leave it out; augmentations of sound are in fastjpeg.audio.augment, and those of pictures work after SpecToImage')
+        item = t(item, split_idx=0)
+    return item
+
+# %% ../../nbs/10_audio.core.ipynb #87cae2bd
+class _RefuseIdle(Transform):
+    "Looks on when the pipeline is set up, as the last: does each transform do something?"
+    order = 1000
+    def setups(self, dl:TfmdDL):
+        if not len(dl.dataset): return
+        with no_random():                               # what it draws does not change what is drawn after it
+            item = _refuse_idle(dl.after_item.fs, dl.dataset[0])
+            batch = dl.create_batch(dl.before_batch([item]))
+            _refuse_idle(dl.after_batch.fs, batch if dl.device is None else to_device(batch, dl.device))
+
+# %% ../../nbs/10_audio.core.ipynb #930fc458
+class _PixelsToFloat(Transform):
+    "What fastai's `ImageBlock` does for its pictures: those that `SpecToImage` makes of items are whole numbers, and networks need floats"
+    order = 11                                          # after `IntToFloatTensor`, in case that it is there
+    def encodes(self, x:TensorImage): return x if x.is_floating_point() else x.float()/255
+
 # %% ../../nbs/10_audio.core.ipynb #f15f5ace
 def AudioBlock(
     sr:int=22050,           # Sample rate of all recordings (Hz)
     duration:float=None,    # Length of all (s): random crop in training, centre else; if `None` a batch is padded to its longest, and knows its `lengths`
     mono:bool=True,         # Mix channels down to one?
     pad_mode:str='constant' # What fills a short recording up to `duration`: 'constant' (zeros), 'reflect' or 'wrap' (repetition)
-)->TransformBlock:
-    "A block for `DataBlock`: recordings by path (or `str`, or bytes of a file, or `Segment`, or `TensorAudio`)"
-    return TransformBlock(type_tfms=LoadAudio(sr, duration, mono, pad_mode), dls_kwargs={'before_batch': pad_batch})
+)->TransformBlock:          # Raises `TypeError` on `dataloaders` if a transform does nothing with sound
+    "A block for `DataBlock`: recordings by path (or `str`, or bytes of a file, or `Segment`, or `TensorAudio`). As input and as target, each block draws crops of its own"
+    return TransformBlock(type_tfms=LoadAudio(sr, duration, mono, pad_mode), batch_tfms=[_PixelsToFloat(), _RefuseIdle()], dls_kwargs={'before_batch': pad_batch})
 
 # %% ../../nbs/10_audio.core.ipynb #05130bad
 def _grid(n, max_n, nrows, ncols, figsize):
@@ -455,28 +516,51 @@ def _grid(n, max_n, nrows, ncols, figsize):
     nrows = nrows or -(-n//ncols)
     return get_grid(n, nrows=nrows, ncols=ncols, figsize=figsize or (ncols*3.6, nrows*2.6), layout='constrained')
 
+# %% ../../nbs/10_audio.core.ipynb #9ba6f157
+def _label(o): # A label as people write it: several as 'ada;gus', none as 'nothing'
+    if isinstance(o, (list, L)): o = ';'.join(map(str, o)) or 'nothing'
+    return fill(str(o), 32)
+
+# %% ../../nbs/10_audio.core.ipynb #4eba291a
+def _play(
+    samples, # Decoded items, their waveforms first
+    titles,  # Of each
+    players  # Players for so many of them
+):
+    "Players below a grid of plots"
+    if not players: return
+    if not isinstance(samples[0][0], TensorAudio):
+        raise ValueError(f'players are for batches of waveforms: a {type(samples[0][0]).__name__} has lost its own. Play the files, TensorAudio.create(file).hear(); interp.top_losses(k, items=True) tells which')
+    from IPython.display import HTML, display
+    import matplotlib.pyplot as plt
+    plt.show()
+    for s, title in list(zip(samples, titles))[:players]: display(HTML(escape(title)), s[0].hear())
+
 # %% ../../nbs/10_audio.core.ipynb #7bbc6b37
 @dispatch
-def show_batch(x:TensorSignal, y, samples, ctxs=None, max_n=9, nrows=None, ncols=None, figsize=None, **kwargs):
+def show_batch(x:TensorSignal, y, samples, ctxs=None, max_n=9, nrows=None, ncols=None, figsize=None, players=0, **kwargs):
     if ctxs is None: ctxs = _grid(len(samples), max_n, nrows, ncols, figsize)
-    return get_show_batch_func(object)(x, y, samples, ctxs=ctxs, max_n=max_n, **kwargs)
+    ctxs = get_show_batch_func(object)(x, y, samples, ctxs=ctxs, max_n=max_n, **kwargs)
+    for ctx in ctxs: ctx.set_title(fill(ctx.get_title(), 32))
+    _play(samples[:max_n], [' '.join(_label(o) for o in s[1:]) for s in samples], players)
+    return ctxs
 
 # %% ../../nbs/10_audio.core.ipynb #af9a382c
 @dispatch
-def show_results(x:TensorSignal, y, samples, outs, ctxs=None, max_n=9, nrows=None, ncols=None, figsize=None, **kwargs):
+def show_results(x:TensorSignal, y, samples, outs, ctxs=None, max_n=9, nrows=None, ncols=None, figsize=None, players=0, **kwargs):
     if ctxs is None: ctxs = _grid(len(samples), max_n, nrows, ncols, figsize)
-    for ctx, s, o in zip(ctxs, samples, outs):
-        ctx = s[0].show(ctx=ctx, **kwargs)
-        ctx.set_title(f'{s[1]}\n{o[0]}', color='green' if str(s[1]) == str(o[0]) else 'red')
+    titles = [f'true: {_label(s[1])}\npredicted: {_label(o[0])}' for s, o in zip(samples, outs)]
+    for ctx, s, o, title in zip(ctxs, samples, outs, titles): s[0].show(ctx=ctx, **kwargs).set_title(title, color='green' if str(s[1]) == str(o[0]) else 'red')
+    _play(samples[:max_n], titles, players)
     return ctxs
 
 # %% ../../nbs/10_audio.core.ipynb #150e2814
 @dispatch
-def plot_top_losses(x:TensorSignal, y, samples, outs, raws, losses, nrows=None, ncols=None, figsize=None, **kwargs):
+def plot_top_losses(x:TensorSignal, y, samples, outs, raws, losses, nrows=None, ncols=None, figsize=None, players=0, **kwargs):
     ctxs = _grid(len(samples), len(samples), nrows, ncols, figsize)
-    for ctx, s, o, r, l in zip(ctxs, samples, outs, raws, losses):
-        s[0].show(ctx=ctx, **kwargs)
-        ctx.set_title(f'{o[0]} / {s[1]}\nloss {l.item():.2f}, probability {r.max().item():.2f}')
+    titles = [f'true: {_label(s[1])}\npredicted: {_label(o[0])}, {r.max().item():.2f}\nloss {l.item():.2f}' for s, o, r, l in zip(samples, outs, raws, losses)]
+    for ctx, s, title in zip(ctxs, samples, titles): s[0].show(ctx=ctx, **kwargs).set_title(title)
+    _play(samples, titles, players)
 
 # %% ../../nbs/10_audio.core.ipynb #c9d1c4d4
 @Normalize
@@ -490,6 +574,7 @@ def decodes(self, x:TensorSignal): return x*self.std.to(x.device)+self.mean.to(x
 @Normalize
 def setups(self, dl:TfmdDL):
     if self.mean is not None and self.std is not None: return
+    if not len(dl): raise ValueError(f'the training set has no full batch of {dl.bs} to take statistics from, it holds {len(dl.dataset)} items: use a smaller bs')
     x, *_ = dl.one_batch()
     axes = (0, 2) if x.ndim == 3 else self.axes                     # waveforms; pictures and spectrograms have an axis more
     if isinstance(x, TensorSignal): x = x.as_subclass(Tensor)       # of the numbers of one batch neither rate nor lengths are to be kept

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from .core import AudioBlock, TensorAudio
 from .pcen import _full
 from .spectrogram import _frames_to
+from ..groups import split_groups
 from ..models import small_cnn
 from ..store import Store
 
@@ -150,11 +151,7 @@ class TrimSilence(DisplayedTransform):
 # %% ../../nbs/14_audio.frontends.ipynb #a8611f6d
 def _split(labels, groups, valid_pct, seed):
     "Indices of the validation set: stratified by label, and of whole groups"
-    from sklearn.model_selection import StratifiedGroupKFold
-    groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
-    n = min(max(2, round(1/valid_pct)), len(np.unique(groups)))
-    if n < 2: raise ValueError('all recordings are of one group: nothing is left to test on')
-    return next(iter(StratifiedGroupKFold(n, shuffle=True, random_state=seed).split(np.zeros(len(labels)), np.asarray(labels), groups)))[1]
+    return split_groups(range(len(labels)) if groups is None else groups, labels, valid_pct, seed)
 
 # %% ../../nbs/14_audio.frontends.ipynb #4fb5254c
 def _cost(front, waves, repeats=5):

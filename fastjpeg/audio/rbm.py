@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 import torch
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, CancelFitException
 from fastai.data.core import TfmdDL
 from fastai.learner import Learner
 from fasttransform import DisplayedTransform
@@ -207,6 +207,7 @@ class CDCallback(Callback):
         error = machine.reconstruction_error(self.pred, self.x).item()
         if self.scale is None: self.scale = machine.data(self.x)[0].square().mean().item()
         if self.training and not error < 10*self.scale:
+            if hasattr(self.learn, 'lr_finder'): raise CancelFitException       # it looks for the rate at which that happens
             raise ValueError(f'the machine diverges: at batch {self.iter} of epoch {self.epoch} the error of the reconstruction is {error:.3g}, '
                              f'the mean square of the data {self.scale:.3g}. Lower the learning rate (here {self.opt.hypers[-1]["lr"]:.2g}) or whiten the data')
 

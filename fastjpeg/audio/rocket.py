@@ -700,6 +700,9 @@ class RocketLearner(Learner):
         head.weight[rows], head.bias[rows] = w.to(head.weight.device), b.to(head.weight.device)
         return float(ridge.alpha_)
 
+    def load(self, *args, **kwargs):
+        if isinstance(self.model, nn.Sequential): self.kept = None         # features of other kernels; while it fits, the model is the linear layer
+        return super().load(*args, **kwargs)
     def __getstate__(self): return {**super().__getstate__(), 'kept': None}
 
 # %% ../../nbs/15_audio.rocket.ipynb #2911973a

@@ -32,6 +32,12 @@ from torch import Tensor
 from .core import TensorAudio, TensorSignal
 from ..coords import AddCoords, add_coords
 
+# %% ../../nbs/11_audio.spectrogram.ipynb #ab6aa295
+_SCALES = ('hz', 'mel', 'log', 'erb', 'chroma', 'mfcc', 'pca')
+
+# %% ../../nbs/11_audio.spectrogram.ipynb #0a4d7f65
+_UNITS = ('complex', 'magnitude', 'power', 'dB', 'pcen', 'coefficient', 'mixed')
+
 # %% ../../nbs/11_audio.spectrogram.ipynb #48056df3
 class TensorSpec(TensorSignal):
     "A spectrogram, (channels, frequencies, frames) or a batch of them, with what it takes to show it: `sr`, `hop_length`, `freqs`, `scale`, `unit`"
@@ -41,10 +47,13 @@ class TensorSpec(TensorSignal):
         sr:int,              # Sample rate of the waveform (Hz)
         hop_length:int,      # Samples from frame to frame
         freqs:np.ndarray,    # Centre frequency of each row (Hz); the number of the coefficient for 'mfcc'
-        scale:str='hz',      # How rows are spaced: 'hz', 'mel', 'log', 'erb', 'chroma' or 'mfcc'
+        scale:str='hz',      # How rows are spaced: 'hz', 'mel', 'log', 'erb', 'chroma', 'mfcc' or 'pca'
         unit:str='power',    # What values mean: 'complex', 'magnitude', 'power', 'dB', 'pcen', 'coefficient', or 'mixed' if channels differ
-        **kwargs
-    ): return super().__new__(cls, x, sr=sr, hop_length=hop_length, freqs=freqs, scale=scale, unit=unit, **kwargs)
+        lengths:Tensor=None  # (batch) true lengths of padded items (frames)
+    ):
+        for name, o, known in (('scale', scale, _SCALES), ('unit', unit, _UNITS)):
+            if o not in known: raise ValueError(f'{name} is one of {", ".join(map(repr, known))}; got {o!r}')
+        return super().__new__(cls, x, sr=sr, hop_length=hop_length, freqs=freqs, scale=scale, unit=unit, lengths=lengths)
 
     @property
     def times(self): return np.arange(self.shape[-1])*self.hop_length/self.sr

@@ -33,7 +33,7 @@ def _mix(
 )->Tensor:         # `out`, whole numbers
     "A weighted sum, rounded down; all of it fits the 24 bits of float32"
     (r, g, b), (wr, wg, wb, one) = x.unbind(1), (o/2**16 for o in weights)
-    return torch.add(torch.tensor(one), r, alpha=wr, out=out).add_(g, alpha=wg).add_(b, alpha=wb).floor_()
+    return torch.add(torch.tensor(one, device='cpu'), r, alpha=wr, out=out).add_(g, alpha=wg).add_(b, alpha=wb).floor_()
 
 # %% ../../nbs/21_jpeg.codec.ipynb #d2dc73aa
 _Y  = ( 19595,  38470,  7471, 2**15 - 128*2**16)
@@ -54,7 +54,7 @@ def _weights(
     device:torch.device
 )->SimpleNamespace: # float32 tensors
     "Constant matrices; those of the DCT in a coarse part (`hi`) and a fine one (`lo`), so that no sum needs more than float32's 24 bits"
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), torch.device('cpu'):      # whatever the user's default device is
         m = _dct_matrix()
         hi = (m/64).round()
         lo = m/64-hi
@@ -286,6 +286,7 @@ def _batch(
     "Check images before any work"
     if subsampling not in SUBSAMPLING: raise ValueError(f'subsampling must be one of {", ".join(SUBSAMPLING)}, got {subsampling!r}')
     if not isinstance(x, Tensor): raise TypeError(f'images must be a torch tensor, got {type(x).__name__}')
+    if torch._C._functorch.is_functorch_wrapped_tensor(x): raise NotImplementedError('JPEG does not work inside torch.vmap and torch.func: give it a whole batch, and take gradients with backward or torch.autograd.grad')
     x = x.as_subclass(Tensor)
     if x.dtype != torch.uint8 and not x.is_floating_point(): raise TypeError(f'images must be uint8 in 0..255 or floating point in [0,1], got {x.dtype}')
     if x.ndim not in (3, 4): raise ValueError(f'images must have shape (channels, height, width) or (batch, channels, height, width), got {tuple(x.shape)}')
@@ -555,8 +556,9 @@ class _Jpeg(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, g):
-        n = len(ctx.saved_tensors)//3                           # planes: a mask and two slopes for each, and a mask of the output
-        inside, slopes = ctx.saved_tensors[:n+1], ctx.saved_tensors[n+1:]
+        saved = ctx.saved_tensors                               # read once: activation checkpointing unpacks them no second time
+        n = len(saved)//3                                       # planes: a mask and two slopes for each, and a mask of the output
+        inside, slopes = saved[:n+1], saved[n+1:]
         with torch.autocast(g.device.type, enabled=False):
             planes, gq = _join_t(g, inside[n], ctx.sub, [o.shape[-2:] for o in inside[:n]]), []
             for i, (slope, dq) in enumerate(zip(slopes[::2], slopes[1::2])):

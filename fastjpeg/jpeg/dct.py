@@ -11,17 +11,20 @@ __all__ = ['JpegError', 'read_coefs', 'verify_coefs', 'block_dct', 'block_idct',
 
 # %% ../../nbs/27_jpeg.dct.ipynb #c1ace1af
 import math
+import os
 import re
 import tempfile
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from types import MethodType
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from fastai.data.block import TransformBlock
 from fastai.data.core import TfmdDL, get_show_batch_func
+from fastai.data.transforms import IntToFloatTensor, ToTensor
 from fastai.interpret import plot_top_losses
 from fastai.layers import AdaptiveConcatPool2d, ConvLayer
 from fastai.torch_core import TensorBase, TensorImage
@@ -32,13 +35,15 @@ from fastcore.basics import patch
 from fastcore.foundation import L
 from fasttransform import DisplayedTransform, Transform
 from PIL import Image
-from plum import dispatch
+from plum import NotFoundLookupError, dispatch
 from torch import Tensor, nn
 
 from .codec import SUBSAMPLING, Coefs, _ceil, _double, _each, _full_float32, decode, encode
 from .qtables import QTables
 from .rate import ZIGZAG
+from .transforms import check_bits
 from ..parallel import in_threads
+from ..repeat import Repeatable
 
 # %% ../../nbs/27_jpeg.dct.ipynb #a4b9c8a4
 class JpegError(ValueError):
@@ -67,9 +72,12 @@ def _frame(
 )->tuple:       # (height, width), and the subsampling, a key of `SUBSAMPLING`
     "Read a file's markers; `JpegError` unless it is a whole JPEG of 8 bits in gray or YCbCr"
     if data[:2] != b'\xff\xd8': raise JpegError(f'{name} is no JPEG file: ' + (f'it begins with {data[:4].hex(" ")}, not ff d8' if data else 'it is empty'))
-    frame, tables = None, set()
+    frame, tables, jfif, adobe, scans = None, set(), False, None, 0
     try:
         for marker, body in _markers(data):
+            scans += marker == 0xDA
+            if not scans and marker == 0xE0 and len(body) >= 14 and body.startswith(b'JFIF\0'): jfif = True
+            if not scans and marker == 0xEE and len(body) >= 12 and body.startswith(b'Adobe'): adobe = body[11]
             if marker == 0xDB: tables |= {body[i] & 15 for i in _table_starts(body)}
             if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAME: frame = marker, body
     except IndexError: raise JpegError(f'{name} is cut short: it has no end marker (ff d9)') from None
@@ -82,7 +90,8 @@ def _frame(
     if bits != 8: raise JpegError(f'{name} has {bits} bits per sample, 8 are expected')
     if not all(size): raise JpegError(f'{name} says of itself that it has {size[0]} rows and {size[1]} columns')
     if size[0]*size[1] > 2*(Image.MAX_IMAGE_PIXELS or math.inf): raise JpegError(f'{name} says of itself that it has {size[0]} x {size[1]} pixels, more than Pillow would open (Image.MAX_IMAGE_PIXELS)')
-    if n not in (1, 3): raise JpegError(f'{name} has {n} components (CMYK?), 1 (gray) or 3 (YCbCr) are expected')
+    if n not in (1, 3): raise JpegError(f'{name} has {n} components{" (CMYK?)" if n == 4 else ""}, 1 (gray) or 3 (YCbCr) are expected')
+    if n == 3 and (why := _rgb(jfif, adobe, [o[0] for o in parts])): raise JpegError(f'{name} holds RGB colours, by its {why}; YCbCr or gray are expected')
     if missing := {o[2] for o in parts}-tables: raise JpegError(f'{name} is damaged: it lacks the quantisation table number {min(missing)}')
     return size, _sampling([(o[1]>>4, o[1] & 15) for o in parts], name)
 
@@ -91,6 +100,17 @@ def _table_starts(body:bytes): # Where the tables of a DQT segment begin: 64 or 
     while i < len(body):
         yield i
         i += 129 if body[i]>>4 else 65
+
+# %% ../../nbs/27_jpeg.dct.ipynb #334dc9d8
+def _rgb(
+    jfif:bool, # Is there a JFIF marker?
+    adobe:int, # The transform that an Adobe marker names; `None` if there is none
+    ids:list   # Numbers of the components
+)->str:        # What says that they are red, green and blue; '' if they are Y, Cb and Cr
+    "As libjpeg decides (`jdapimin.c`)"
+    if jfif: return ''
+    if adobe is not None: return '' if adobe else 'Adobe marker (transform 0)'
+    return 'components R, G, B' if bytes(ids) == b'RGB' else ''
 
 # %% ../../nbs/27_jpeg.dct.ipynb #a60189b3
 def _sampling(
@@ -119,14 +139,18 @@ def _plane(blocks:np.ndarray): # (rows, columns, 8, 8) -> (1, 1, 8 rows, 8 colum
 
 # %% ../../nbs/27_jpeg.dct.ipynb #fa5963f9
 def read_coefs(
-    file:str|Path|bytes # A JPEG file's path, or its bytes
+    file:str|Path|bytes # A JPEG file's path, its bytes, or a file that is open for reading bytes
 )->Coefs:               # Of one image, as `encode` would give them
     "The quantised coefficients and the tables in a JPEG file, as they are there; `JpegError` if it is broken or of another kind"
+    if hasattr(file, 'read'): file = file.read()
+    if isinstance(file, (bytearray, memoryview)): file = bytes(file)
+    if not isinstance(file, (str, os.PathLike, bytes)): raise TypeError(f"a JPEG file's path, its bytes or an open file are expected, got {type(file).__name__}")
     jpeglib, name = _jpeglib(), _name(file)
     if isinstance(file, bytes):
         with tempfile.TemporaryDirectory() as tmp:          # jpeglib takes paths only
             (path := Path(tmp)/'x.jpg').write_bytes(file)
             return _read(jpeglib, path, file, name)
+    if Path(file).is_dir(): raise IsADirectoryError(f'{file} is a folder, not a JPEG file')
     if not Path(file).is_file(): raise FileNotFoundError(f'no such JPEG file: {file}')
     return _read(jpeglib, file, Path(file).read_bytes(), name)
 
@@ -169,7 +193,7 @@ def _dct_matrices(
     dtype:torch.dtype
 )->tuple: # The transform of a column (8, 8), of two rows (16, 16) and of a whole block (64, 64)
     "Orthonormal DCT-II (T.81, A.3.3)"
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), torch.device('cpu'):
         k = torch.arange(8, dtype=torch.float64)
         d = (math.pi/8*k[:, None]*(k+.5)).cos()/2
         d[0] = .5**1.5
@@ -227,7 +251,7 @@ class TensorDct(TensorBase):
     ):
         get = lambda k, v: getattr(x, k, None) if v is None else v
         size, subsampling, qtables, quantised = get('size_px', size), get('subsampling', subsampling), get('qtables', qtables), get('quantised', quantised)
-        x = torch.as_tensor(x)
+        if not isinstance(x, Tensor): x = torch.as_tensor(x)
         if quantised is None: quantised = not x.is_floating_point()
         _check_dct(x, size, subsampling, qtables, quantised)
         res = x.as_subclass(Tensor).as_subclass(cls)                    # not by way of fastai's `tensor`, which would make float32 of float64
@@ -505,7 +529,7 @@ def lowpass(self:TensorDct,
 # %% ../../nbs/27_jpeg.dct.ipynb #2bd2f093
 def _shrink_matrix(n, dtype, device): # (8, 8 n): the transform of 8 means of n, of n blocks' transforms
     d = _dct_matrices(torch.device('cpu'), torch.float64)[0]
-    means = torch.eye(8, dtype=torch.float64).repeat_interleave(n, 1)/n
+    means = torch.eye(8, dtype=torch.float64, device='cpu').repeat_interleave(n, 1)/n
     return (d @ means @ torch.block_diag(*[d.T]*n)).to(device, dtype)
 
 def _shrink_plane(p, n): # (..., height, width), multiples of 8 n -> (..., height/n, width/n)
@@ -619,6 +643,36 @@ def _alike(
         samples = L((*s[:i], o, *s[i+1:]) for s, o in zip(samples, xs))
     return samples
 
+# %% ../../nbs/27_jpeg.dct.ipynb #6912aa35
+def _idle(
+    transform, # Of a pipeline
+    things     # What a sample holds
+)->bool:
+    "Has it no method for any of them, so that fastai passes it by without a word?"
+    if not isinstance(transform, Transform) or not hasattr(transform, 'encodes'): return False
+    f, me = (transform.encodes._f, (transform,)) if isinstance(transform.encodes, MethodType) else (transform.encodes, ())
+    def fits(o):
+        try: return f.resolve_method((*me, o))
+        except NotFoundLookupError: return False
+    return not any(fits(o) for o in things)
+
+# %% ../../nbs/27_jpeg.dct.ipynb #7ca6f021
+class _Alike(Transform):
+    "`_alike` for a `DataLoader`, in which every transform must have something to do"
+    def encodes(self, samples): return _alike(samples)
+    def setups(self, dl):
+        try: sample = dl.dataset[0]
+        except (IndexError, JpegError, OSError): return         # there is none, or it cannot be read: that is told by the first batch
+        things = [o for x in (sample if isinstance(sample, tuple) else (sample,)) for o in (x, ToTensor()(x))]
+        idle = [type(o).__name__ for o in (*dl.after_item.fs, *dl.after_batch.fs) if not isinstance(o, (ToTensor, IntToFloatTensor)) and _idle(o, things)]
+        if idle: raise ValueError(f'{", ".join(idle)}: nothing in a sample ({", ".join(type(o).__name__ for o in things[::2])}) is changed by that. For coefficients there are DctCrop, DctFlip, DctDihedral, '
+                                  'DctLighting, DctShrink and DctNormalize; fastai\'s transforms of pictures come before ToDct, with ImageBlock and ToDct among the batch transforms')
+
+# %% ../../nbs/27_jpeg.dct.ipynb #459b5e8c
+def _picture(x:Path|str|Tensor|np.ndarray|bytes|Image.Image)->PILImage: # as fastai opens it, unless it would be cut off at white
+    if isinstance(x, (str, Path)): check_bits(x)
+    return PILImage.create(x)
+
 # %% ../../nbs/27_jpeg.dct.ipynb #2c733450
 def DctBlock(
     quality:int=None,        # Encode the pixels of any image file at this quality, 1..100; if `None` (and no `qtables`) read JPEG files as they are
@@ -626,8 +680,8 @@ def DctBlock(
     subsampling:str='4:4:4'  # The one for all: '4:4:4', '4:2:2' or '4:2:0'; for files `None` keeps each one's own, in integers until `Dequantise`
 )->TransformBlock:
     "A block for `DataBlock`: JPEG files as coefficients, without decoding them (needs `fastjpeg[dct]`), or pixels as coefficients"
-    load = [LoadDct(subsampling)] if quality is None and qtables is None else [PILImage.create, ToDct(quality, qtables, subsampling)]
-    return TransformBlock(type_tfms=load, batch_tfms=Dequantise(), dls_kwargs={'before_batch': _alike})
+    load = [LoadDct(subsampling)] if quality is None and qtables is None else [_picture, ToDct(quality, qtables, subsampling)]
+    return TransformBlock(type_tfms=load, batch_tfms=Dequantise(), dls_kwargs={'before_batch': _Alike()})
 
 # %% ../../nbs/27_jpeg.dct.ipynb #a1cc0044
 class DctCrop(RandTransform):
@@ -640,7 +694,7 @@ class DctCrop(RandTransform):
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         self.position = .5, .5
 
-    def before_call(self, b, split_idx): self.position = tuple(torch.rand(2).tolist()) if split_idx == 0 else (.5, .5)
+    def before_call(self, b, split_idx): self.position = tuple(torch.rand(2, device='cpu').tolist()) if split_idx == 0 else (.5, .5)
 
     def encodes(self, x:TensorDct):
         h, v = SUBSAMPLING[x.subsampling]
@@ -684,7 +738,7 @@ class _PerImage(RandTransform):
     def before_call(self, b, split_idx): pass       # fastai's draws with probability p for the whole batch
     def _choose(self, x, ways): # x, or one of the functions of `ways` at random, with probability p
         if x.ndim == 3: return self._choose(x[None], ways)[0]
-        which = torch.where(torch.rand(len(x)) < self.p, torch.randint(1, len(ways)+1, (len(x),)), 0).to(x.device)
+        which = torch.where(torch.rand(len(x), device='cpu') < self.p, torch.randint(1, len(ways)+1, (len(x),), device='cpu'), 0).to(x.device)
         out = x.clone()
         for i, f in enumerate(ways, 1):
             if (which == i).any():
@@ -715,7 +769,7 @@ class DctDihedral(_PerImage):
         return self._choose(x, flips[1:]+[lambda o, f=f: f(o).transposed() for f in flips])
 
 # %% ../../nbs/27_jpeg.dct.ipynb #70d0f934
-class DctLighting(RandTransform):
+class DctLighting(Repeatable, RandTransform):
     "Change brightness and contrast of each picture"
     split_idx, order = 0, 20
     def before_call(self, b, split_idx): pass       # fastai's draws with probability p for the whole batch
@@ -729,8 +783,8 @@ class DctLighting(RandTransform):
 
     def encodes(self, x:TensorDct):
         n = (len(x),) if x.ndim == 4 else ()
-        hit = torch.rand(n) < self.p
-        draw = lambda: (2*torch.rand(n)-1)*hit
+        hit = torch.rand(n, device='cpu') < self.p
+        draw = lambda: (2*torch.rand(n, device='cpu')-1)*hit
         return x.lighting(self.brightness*draw(), (1+self.contrast)**draw())
 
 # %% ../../nbs/27_jpeg.dct.ipynb #6e37b0b8

@@ -1,4 +1,4 @@
-"""Any trained CNN of ordinary layers, made to run on JPEG coefficients from its first layer to its last: the same function, other numbers in between.
+"""A trained CNN of convolutions, batch normalisation, ReLU and pooling, made to run on JPEG coefficients from its first layer to its last: the same function, other numbers in between.
 
 Docs: https://fastjpeg.github.io/fastjpeg/jpeg.domain.html.md"""
 
@@ -30,7 +30,7 @@ def _one_block(
     dtype:torch.dtype
 )->tuple:  # (64, h*w) and (h*w, 64)
     "To decode and to encode a map of one block: what it is filled up with is never computed"
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), torch.device('cpu'):
         block = _dct_matrices(torch.device('cpu'), torch.float64)[2]
         i, j = (torch.arange(8).clamp(max=n-1) for n in (h, w))
         fill = F.one_hot((i[:, None]*w+j).flatten(), h*w).double().T
@@ -185,6 +185,9 @@ class DctGlobalMaxPool(nn.Module):
     )->Tensor: # (batch, channels, 1, 1), pixels again
         return m.decode().amax((2, 3), keepdim=True)
 
+# %% ../../nbs/28_jpeg.domain.ipynb #85d3a550
+_FULL = 'a network in the transform domain computes in float32 or float64 (model.float(); an autocast around it is fine)'
+
 # %% ../../nbs/28_jpeg.domain.ipynb #c95e4a6a
 class DctInput(nn.Module):
     "`TensorDct` to the first feature map: normalised RGB, or gray, in coefficients"
@@ -207,6 +210,7 @@ class DctInput(nn.Module):
     def forward(self,
         x:TensorDct # (batch, channels, rows, columns); a plain tensor is taken for 4:4:4 or gray, without padding
     )->DctMap:
+        if self.mix.dtype not in (torch.float32, torch.float64): raise TypeError(f'{_FULL}, got {self.mix.dtype}')
         x = self._coefs(x)
         if x.ndim != 4: raise ValueError(f'a batch (batch, channels, rows, columns) is expected, got {tuple(x.shape)}')
         if self.n_in == 1 and not x.is_gray: raise ValueError(f'the network takes gray pictures, got coefficients of colour ({x.subsampling}, {x.shape[1]} channels); DctBlock(subsampling=None) keeps gray files gray')
@@ -246,6 +250,17 @@ def _convert_layer(
         if _is_one(layer.output_size): return DctGlobalAvgPool() if isinstance(layer, nn.AdaptiveAvgPool2d) else DctGlobalMaxPool()
         return DctSpatial(layer)
     if isinstance(layer, (nn.AvgPool2d, nn.MaxPool2d)) and not getattr(layer, 'return_indices', False): return DctSpatial(layer)
+
+# %% ../../nbs/28_jpeg.domain.ipynb #6dabaa28
+def _is_hooked(m): return any(getattr(m, o, None) for o in ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks'))
+
+def _check_hooks(model):
+    "Hooks of what is only a name for a group of layers would never be called: `NotImplementedError`"
+    leaf = fx.Tracer().is_leaf_module
+    for name, m in model.named_modules():
+        if _is_hooked(m) and (m is model or not leaf(m, name)): _refuse_hooks(f'{name!r} ({type(m).__name__})' if name else type(m).__name__)
+
+def _refuse_hooks(what): raise NotImplementedError(f'{what} has hooks, which to_jpeg_domain cannot keep: remove them, or put them on the network that it returns')
 
 # %% ../../nbs/28_jpeg.domain.ipynb #2868347f
 _KNOWN = 'Conv2d, BatchNorm2d with running statistics, ReLU, MaxPool2d, AvgPool2d, adaptive pooling, Dropout, Flatten, sums of maps, and any layer behind the flattening'
@@ -291,6 +306,7 @@ class _Converter:
         layer = self.old.get_submodule(node.target) if node.op == 'call_module' else None
         what, source = type(layer) if layer else node.target, node.all_input_nodes[0]
         if node.op == 'output': raise NotImplementedError('the model returns a feature map; to_jpeg_domain needs one that ends in pooling or flattening')
+        if layer and _is_hooked(layer) and not (isinstance(layer, nn.Conv2d) and self.mode == 'factored' or what in _TO_PIXELS): _refuse_hooks(f'layer {node.target!r} ({what.__name__})')
         if isinstance(layer, _SAME) or what in (F.dropout, F.dropout2d): self.same(node, source)
         elif what == 'size' or what is getattr and node.args[1] == 'shape': self.env[node] = self.new.node_copy(node, self.find)
         elif layer and self.twin(node, layer): self.layer(node, layer, source)
@@ -334,9 +350,10 @@ class _Converter:
         if node.op == 'call_module': self.env[node].target = self.put(node.target, self.old.get_submodule(node.target))
 
     def unknown(self, node, layer):
-        where = [path for path, _ in (node.meta.get('nn_module_stack') or {}).values() if path]
-        inside = f' in {where[-1]!r}' if where and where[-1] != node.target else ''
-        name = f'layer {node.target!r} ({type(layer).__name__})' if layer else f'{getattr(node.target, "__name__", node.target)!r}{inside}'
+        where = [(path, getattr(cls, '__name__', cls)) for path, cls in (node.meta.get('nn_module_stack') or {}).values() if path]
+        inside = ' in {!r} ({})'.format(*where[-1]) if where and where[-1][0] != node.target else ''
+        what = f'attribute {node.args[1]!r} of a feature map' if node.target is getattr else repr(getattr(node.target, '__name__', node.target))
+        name = f'layer {node.target!r} ({type(layer).__name__})' if layer else f'{what}{inside}'
         raise NotImplementedError(f'to_jpeg_domain cannot convert {name}; it knows {_KNOWN}')
 
 # %% ../../nbs/28_jpeg.domain.ipynb #c1313003
@@ -347,9 +364,11 @@ def to_jpeg_domain(
     mode:str='factored',  # Convolutions: 'factored' (decode, convolve, encode) or 'stencil' (one operator over the grid of blocks, 64 x 64 times as large)
     stats:tuple=None      # (mean, std) that the images in [0,1] were normalised with, such as `imagenet_stats`; not normalised if `None`
 )->fx.GraphModule:        # Takes a `TensorDct` batch, returns what `model` returns for the unclamped picture
-    "The same network on JPEG coefficients, for inference (Ehrlich & Davis 2019)"
+    "The same network on JPEG coefficients, for inference (Ehrlich & Davis 2019). `NotImplementedError` names a layer that has no twin or hooks that would be lost; `TypeError` if it is half precision"
     if isinstance(n_freqs, bool) or not isinstance(n_freqs, int) or not 0 <= n_freqs <= 14: raise ValueError(f'n_freqs must be a whole number from 0 to 14, got {n_freqs!r}')
     if mode not in ('factored', 'stencil'): raise ValueError(f"mode must be 'factored' or 'stencil', got {mode!r}")
+    _check_hooks(model)
+    if (half := {o.dtype for o in model.parameters() if o.is_floating_point()}-{torch.float32, torch.float64}): raise TypeError(f'{_FULL}, got {", ".join(map(str, half))}')
     model = deepcopy(model).eval()
     try: traced = fx.symbolic_trace(model)
     except Exception as e: raise NotImplementedError(f'torch.fx cannot write down what {type(model).__name__} computes: {e}') from e

@@ -212,7 +212,10 @@ class UseJpeg(Callback):
         return (to_device(o, x.device) for o in _normalize(getattr(self.dls.valid, 'dl', self.dls.valid)))
     def _pixels(self, x): # what the model takes -> (batch, channels, height, width) in [0,1]
         mean, std = self._stats(x)
-        return (x.as_subclass(Tensor).float()*std+mean).as_subclass(Tensor)
+        x = (x.as_subclass(Tensor).float()*std+mean).as_subclass(Tensor)
+        outside = ((x < -1e-4) | (x > 1+1e-4)).float().mean().item()
+        if outside > .25: raise ValueError(f'{outside:.0%} of what the model takes lies outside of [0,1], got [{x.min():.4g}, {x.max():.4g}]: are the images normalised by something else than Normalize among the batch transforms?')
+        return x.clamp(0, 1) if x.isfinite().all() else x         # RandomErasing comes after Normalize and fills with noise; half precision rounds
     def _input(self, y, like): # the inverse
         mean, std = self._stats(y)
         return ((y-mean)/std).to(like.dtype).as_subclass(type(like))
@@ -234,7 +237,7 @@ class UseJpeg(Callback):
 # %% ../../nbs/24_jpeg.learn.ipynb #8091d5a0
 def _raw_bytes(x): return x[0].numel()  # of one image, a byte a pixel and channel
 
-# %% ../../nbs/24_jpeg.learn.ipynb #67fcb004
+# %% ../../nbs/24_jpeg.learn.ipynb #7cc154c6
 class _LearnBeside(SavedCallback):
     "What learns beside a model: `_own`, a parameter of `layer`, that is `_numbers` in its files, and costs `_cost` per pixel; mixed into a `UseJpeg`"
     _stateattrs = ('_recent', '_opt_own')       # pictures and moments of a run that was interrupted are no part of an export
@@ -429,10 +432,11 @@ class LearnQTables(_LearnBeside, UseJpeg):
 
 # %% ../../nbs/24_jpeg.learn.ipynb #52f5a50f
 @patch(as_prop=True)
-def qtables(self:Learner): # `QTables`, or `None` without `LearnQTables`
-    "The tables that a learner has learned"
+def qtables(self:Learner)->QTables: # Before training, those to begin with
+    "The tables that a learner has learned; a `ValueError` without `LearnQTables`"
     cb = next(iter(self._grab_cbs(LearnQTables)), None)
-    return None if cb is None else cb.qtables
+    if cb is None: raise ValueError('this learner has no tables: LearnQTables is not among its callbacks, as in Learner(dls, model, cbs=LearnQTables(rate_weight=.1)). A callback that was given to fit alone has them: cb.qtables')
+    return cb.qtables
 
 # %% ../../nbs/24_jpeg.learn.ipynb #e87c280b
 class _ToPixels(torch.autograd.Function):
@@ -470,7 +474,7 @@ class AffineJpegLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros_like(q))
         self.register_buffer('mean', torch.zeros_like(q))
         self.register_buffer('var', torch.ones_like(q))
-        self.seen = 0
+        self.register_buffer('seen', torch.tensor(0))           # batches whose statistics are in
         store_attr('normalise,subsampling,momentum')
 
     def _statistics(self, c, i): # (batch, channels, height/8, 8, width) -> mean and deviation (channels, 8, 8) as they are known now

@@ -136,7 +136,8 @@ def from_file(cls:QTables,
     if not isinstance(file, Image.Image):
         with Image.open(file) as im: return cls.from_file(im)
     name = getattr(file, 'filename', '') or 'the image'
-    if not getattr(file, 'quantization', None): raise ValueError(f'{name} is no JPEG file (it is {file.format or "not from a file"}), so it has no quantisation tables')
+    if not hasattr(file, 'quantization'): raise ValueError(f'{name} is no JPEG file (it is {file.format or "not from a file"}), so it has no quantisation tables')
+    if not file.quantization: raise ValueError(f'{name} is damaged: it holds no quantisation tables (no DQT marker)')
     if len(file.layer) not in (1, 3): raise ValueError(f'{name} has {len(file.layer)} components ({file.mode}); QTables are for gray (1) and colour (3)')
     missing = {o[3] for o in file.layer} - set(file.quantization)
     if missing: raise ValueError(f'{name} is damaged: it lacks the quantisation table number {min(missing)}')
@@ -159,10 +160,10 @@ def to_text(self:QTables)->str:
 # %% ../../nbs/20_jpeg.qtables.ipynb #bdf31513
 @patch(cls_method=True)
 def from_text(cls:QTables,
-    text:str # What `to_text` writes, or the text of any file for cjpeg's `-qtables`
+    text:str # What `to_text` writes, or the text of any file for cjpeg's `-qtables`; commas, brackets and a byte-order mark do no harm
 )->QTables:
     "Read tables from cjpeg's text; a single table is for all components"
-    words = ' '.join(o.split('#')[0] for o in text.splitlines()).split()
+    words = ' '.join(o.split('#')[0] for o in text.splitlines()).translate(str.maketrans(',;[](){}\ufeff', ' '*9)).split()
     try: numbers = [int(o) for o in words]
     except ValueError: raise ValueError(f'tables must be written in whole numbers, got {next((o for o in words if not o.isdecimal()), max(words, key=len))[:20]!r}') from None
     if len(numbers) not in (64, 128, 192): raise ValueError(f'one, two or three tables have 64, 128 or 192 numbers, got {len(numbers)}')

@@ -25,7 +25,7 @@ from .codec import (SUBSAMPLING, Coefs, _batch, _by_block, _check_coefs, _exact,
                                  quantise_)
 
 # %% ../../nbs/22_jpeg.rate.ipynb #72fbe4bc
-ZIGZAG = torch.tensor([v*8+u for s in range(15) for v, u in ((s-i, i) if s % 2 == 0 else (i, s-i) for i in range(s+1)) if v < 8 and u < 8])
+ZIGZAG = torch.tensor([v*8+u for s in range(15) for v, u in ((s-i, i) if s % 2 == 0 else (i, s-i) for i in range(s+1)) if v < 8 and u < 8], device='cpu')
 
 # %% ../../nbs/22_jpeg.rate.ipynb #a0b76bcb
 def _in_mcus(
@@ -56,14 +56,19 @@ def _dc_steps(
 def _scan(
     coefs:Coefs
 )->Tensor: # (batch, MCUs, blocks of an MCU, 64) int32: DC steps, then AC in zigzag order
-    "All numbers in the order of the file (T.81, A.2.3 and F.1.2)"
+    "All numbers in the order of the file (T.81, A.2.3 and F.1.2); `ValueError` if a file cannot hold them"
+    _check_coefs(coefs)
     blocks = [b.flatten(3)[..., ZIGZAG.to(b.device)].int() for b in coefs.blocks]
     if len(blocks) == 1: parts = [(blocks[0].flatten(1, 2), None)]
     else:
         parts = [_in_mcus(blocks[0], *SUBSAMPLING[coefs.subsampling], *blocks[1].shape[1:3])] + [(b.flatten(1, 2), None) for b in blocks[1:]]
     for b, real in parts: b[..., 0] = _dc_steps(b[..., 0], real)
     mcus = parts[-1][0].shape[1]
-    return torch.cat([b.unflatten(1, (mcus, -1)) for b, _ in parts], 2)
+    scan = torch.cat([b.unflatten(1, (mcus, -1)) for b, _ in parts], 2)
+    top = torch.stack([scan[..., 0].abs().max(), scan[..., 1:].abs().max()]).tolist()
+    for most, limit, what in zip(top, (2047, 1023), ('steps of DC from block to block', 'AC coefficients')):
+        if most > limit: raise ValueError(f'these coefficients fit no JPEG file of 8 bits: {what} are {limit} at most, got {most}')
+    return scan
 
 # %% ../../nbs/22_jpeg.rate.ipynb #a48d2d93
 def _bit_length(x:Tensor): # whole numbers -> int64, how many binary digits |x| has
@@ -185,7 +190,6 @@ def nbits(
     optimize:bool=False # Huffman tables made for each image, not those of the standard?
 )->Tensor:              # (batch,) int64
     "Exact number of bits of each image's entropy-coded data, before it is padded to whole bytes"
-    _check_coefs(coefs)
     scan = _scan(coefs)
     hist = _histogram(scan, *_symbols(scan))
     return _count_bits(hist, _stack(_huffman(hist, optimize), 'lengths', hist.device))
@@ -196,7 +200,6 @@ def _entropy_code(
     optimize:bool
 )->tuple: # All images' data (n,) uint8, its start (batch,) and size (batch,) in bytes for each image, and the Huffman tables
     "Huffman coding (T.81, F.1.2), before 0xFF bytes are stuffed"
-    _check_coefs(coefs)
     scan = _scan(coefs)
     where, table, symbol = _symbols(scan)
     hist = _histogram(scan, where, table, symbol)
@@ -241,16 +244,18 @@ def _header(
     "All before the data (T.81, B.2): JFIF, quantisation tables, frame, Huffman tables, scan"
     n = 1 if coefs.chroma is None else 3
     h, v = SUBSAMPLING[coefs.subsampling]
+    large = [q.max() > 255 for q in qtables]            # 16 bits for each number, in a frame that is called extended, as libjpeg writes it
     return b''.join([b'\xff\xd8', _segment(0xE0, b'JFIF\0\1\1\0\0\1\0\1\0\0'),
-        *(_segment(0xDB, bytes([i]), bytes(q.reshape(64)[ZIGZAG.numpy()].tolist())) for i, q in enumerate(qtables)),
-        _segment(0xC0, b'\x08', *(o.to_bytes(2, 'big') for o in coefs.size), bytes([n]),
+        *(_segment(0xDB, bytes([16*two+i]), q.reshape(64)[ZIGZAG.numpy()].astype('>u2' if two else 'u1').tobytes()) for i, (q, two) in enumerate(zip(qtables, large))),
+        _segment(0xC1 if any(large) else 0xC0, b'\x08', *(o.to_bytes(2, 'big') for o in coefs.size), bytes([n]),
                  *(bytes([i+1, h*16+v if i == 0 else 0x11, min(i, len(qtables)-1)]) for i in range(n))),
         *(_segment(0xC4, bytes([c]), tables[i].counts, tables[i].symbols) for i, c in ((0, 0x00), (2, 0x10), (1, 0x01), (3, 0x11))[:2 if n == 1 else 4]),
         _segment(0xDA, bytes([n]), *(bytes([i+1, 0x11*(i > 0)]) for i in range(n)), b'\0\x3f\0')])
 
 # %% ../../nbs/22_jpeg.rate.ipynb #b0526fde
-def _written_tables(coefs): # per set of tables (8, 8) uint8 arrays: one for gray, two if Cb and Cr share one, or three
-    q = coefs.qtables.byte().cpu().numpy()
+def _written_tables(coefs): # per set of tables (8, 8) arrays of whole numbers: one for gray, two if Cb and Cr share one, or three
+    q = coefs.qtables.cpu().numpy()
+    if not ((q >= 1) & (q <= 65535) & (q == np.floor(q))).all(): raise ValueError(f'tables in a file are whole numbers from 1 to 65535, got {q.min():g} to {q.max():g}')
     return [o[:2] if len(o) == 3 and (o[1] == o[2]).all() else o for o in q]
 
 # %% ../../nbs/22_jpeg.rate.ipynb #d60a37eb
@@ -258,7 +263,7 @@ def to_bytes(
     coefs:Coefs,        # From `encode`
     optimize:bool=False # Huffman tables made for each image, not those of the standard?
 )->list:                # `bytes` of one file per image
-    "The files that Pillow would write, byte for byte"
+    "The files that Pillow would write, byte for byte. Tables above 255 take 16 bits, as in `cjpeg`. `ValueError` if AC is beyond 1023 or a step of DC beyond 2047"
     data, start, size, tables = _entropy_code(coefs, optimize)
     data, qtables = data.cpu().numpy().tobytes(), _written_tables(coefs)
     return [_header(coefs, qtables[i % len(qtables)], tables[i % len(tables)]) + data[a:a+n].replace(b'\xff', b'\xff\0') + b'\xff\xd9'
@@ -283,7 +288,7 @@ def raw_nbytes(
 )->Tensor:    # (batch,) int64
     "Size without any compression: one byte for each pixel and channel"
     n, *shape = (len(x), 1 if x.chroma is None else 3, *x.size) if isinstance(x, Coefs) else x.shape
-    return torch.full((n,), math.prod(shape))
+    return torch.full((n,), math.prod(shape), device='cpu')
 
 # %% ../../nbs/22_jpeg.rate.ipynb #a69a9f1d
 def _total_bytes(sizes): # numbers, a tensor, or paths of files

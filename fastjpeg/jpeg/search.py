@@ -8,7 +8,6 @@ Docs: https://fastjpeg.github.io/fastjpeg/jpeg.search.html.md"""
 __all__ = ['ClassifierObjective', 'TablesAt', 'ParetoFront', 'search_qtables']
 
 # %% ../../nbs/25_jpeg.search.ipynb #0cd0a8b3
-import hashlib
 import json
 import os
 import random
@@ -23,12 +22,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from fastai.learner import Learner
-from fastai.torch_core import no_random, to_cpu
+from fastai.torch_core import no_random
 from fastprogress.fastprogress import progress_bar
 
 from .learn import LearnQTables, UseJpeg
 from .measure import _files, _has_pictures, _labelled, _Stored, _without_jpeg, compare_with_standard
 from .qtables import ANNEX_K, QTables, standard_tables
+from ..store import Store, fingerprint, write_whole
 
 # %% ../../nbs/25_jpeg.search.ipynb #54a85bb6
 class ClassifierObjective:
@@ -45,7 +45,7 @@ class ClassifierObjective:
         self.at, self.sign = names.index(self.metric), -1 if 'loss' in self.metric or 'error' in self.metric else 1     # the rule of fastai's TrackerCallback
         self.learn, self.subsampling, self.items = learn, subsampling, items
         self.dl = _labelled(learn, items)
-        self.n_images, self._pictures = self.dl.n, _has_pictures(self.dl)
+        self.n_images, self._pictures = len(self.dl.dataset), _has_pictures(self.dl)
         if not self._pictures: self.dl = list(self.dl)          # nothing before the codec depends on tables
 
     def __call__(self, qtables:QTables)->tuple: # (rate, score)
@@ -57,12 +57,6 @@ class ClassifierObjective:
     def n_tables(self): # gray images have no chroma
         if not self._pictures: return 1 if self.dl[0][0].shape[1] == 1 else 2
         with tempfile.TemporaryDirectory() as tmp: return 1 if _Stored(self.dl.dataset, QTables.standard(50), self.subsampling, tmp).gray else 2
-
-    def fingerprint(self)->str: # The same for the same model, images and metric
-        h = hashlib.sha1(f'{self.metric} {self.subsampling}'.encode())
-        tensors = [o for b in self.dl for o in b]+list(self.learn.model.state_dict().values())
-        for o in to_cpu(tensors): h.update(np.ascontiguousarray(o.detach().numpy()).tobytes())
-        return h.hexdigest()
 
 # %% ../../nbs/25_jpeg.search.ipynb #43d95835
 class TablesAt(NamedTuple):
@@ -163,7 +157,7 @@ class ParetoFront:
         file # Path of a JSON file
     ):
         "Write tables and numbers"
-        Path(file).write_text(json.dumps(self._dict()))
+        write_whole(file, lambda f: f.write(json.dumps(self._dict()).encode()))
     @classmethod
     def load(cls,
         file # Written by `save`
@@ -280,19 +274,19 @@ def _patiently(f):
     return f()
 
 # %% ../../nbs/25_jpeg.search.ipynb #e8304b14
-def _open_study(storage, name, settings, sampler, n_values):
-    optuna = _needs('optuna')
-    if isinstance(storage, str) and '://' not in storage: raise ValueError(f"storage must be an address such as 'sqlite:///search.db', got {storage!r}")
+def _open_study(
+    store,    # Folder, or a database
+    settings, # All that the search depends on
+    sampler,
+    n_values
+):
+    "The study of this search and of no other: in a folder of its own, or under its fingerprint in a database that others may use, too"
+    optuna, name = _needs('optuna'), 'search '+fingerprint(settings)
+    if isinstance(store, os.PathLike) or isinstance(store, str) and '://' not in store: store = f'sqlite:///{Store(store, "search_qtables", **settings).folder}/search.db'
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)        # or it says what it has made
-    try: study = _patiently(lambda: optuna.create_study(storage=storage, study_name=name, directions=['maximize']*n_values, sampler=sampler, load_if_exists=True))
+    try: return _patiently(lambda: optuna.create_study(storage=store, study_name=name, directions=['maximize']*n_values, sampler=sampler, load_if_exists=True))
     finally: optuna.logging.set_verbosity(level)
-    settings, before = json.loads(json.dumps(settings)), study.user_attrs.get('settings')
-    if before is None: study.set_user_attr('settings', settings)
-    elif before != settings:
-        what = ', '.join(f'{k} {before.get(k)!r}, now {v!r}' for k, v in settings.items() if before.get(k) != v)
-        raise ValueError(f'the storage holds another search of the name {name!r} ({what}); choose another name= or storage=')
-    return study
 
 # %% ../../nbs/25_jpeg.search.ipynb #a28182e8
 def _me(): # this process, unlike any other
@@ -489,8 +483,7 @@ def search_qtables(
     init=(),                 # `QTables` to begin with, next to the standard ones; methods of optuna take the nearest that the space has
     holdout=None,            # Objective of other images, for `held_out` of the front
     seed:int=0,              # The same search for the same seed
-    storage=None,            # optuna's: an address such as 'sqlite:///search.db', or a storage object; in memory if `None`
-    name:str=None,           # Of the search in the storage; made of the arguments if `None`
+    store=None,              # Folder to keep each trial in; for several machines the address of a database ('postgresql://user:password@host/database') or a storage of optuna; in memory if `None`
     target_rate:float=None,  # Look only for the best score at this rate or more; the whole front if `None`
     progress:bool=True       # Show a progress bar?
 )->ParetoFront:
@@ -499,9 +492,8 @@ def search_qtables(
     n = getattr(objective, 'n_tables', 2)
     starts = [*(QTables.standard(q) for q in _QUALITIES), *init]
     space = _check_search(objective, holdout, method, space, budget, len(starts), target_rate)
-    settings = dict(method=method, space=space, budget=budget, seed=seed, target_rate=target_rate, init=[q.tables.tolist() for q in init], objective=getattr(objective, 'fingerprint', str)())
-    study = _open_study(storage, name or f'{method} {space} {budget} seed {seed}'+(f' rate {target_rate:g}' if target_rate else ''), settings,
-                        _seeded(lambda s: _make_sampler(method, budget, target_rate, s), seed), 2 if target_rate is None else 1)
+    settings = dict(method=method, space=space, budget=budget, seed=seed, target_rate=target_rate, init=init, objective=objective)
+    study = _open_study(store, settings, _seeded(lambda s: _make_sampler(method, budget, target_rate, s), seed), 2 if target_rate is None else 1)
     ledger = _Ledger(objective, study, n, budget, target_rate, progress)
     if method in _DRAWN: _sample(ledger, _SPACES[space], starts)
     else:

@@ -18,7 +18,7 @@ from pathlib import Path, PurePath
 import numpy as np
 import pandas as pd
 import torch
-from fastai.torch_basics import DisplayedTransform, TensorImage, store_attr
+from fastai.torch_basics import TensorImage, store_attr
 from fastai.vision.core import PILImage
 from PIL import Image, ImageFile
 
@@ -26,13 +26,14 @@ from .codec import SUBSAMPLING, jpeg
 from .qtables import QTables, check_quality
 from .rate import _segment
 from ..parallel import in_threads
+from ..repeat import Repeatable
 from ..store import Store, StoreError, write_whole
 
 # %% ../../nbs/23_jpeg.transforms.ipynb #673d9a89
 def _quality_range(
     quality # 1..100, or (lowest, highest)
 )->tuple:   # (lowest, highest)
-    lo, hi = (check_quality(o) for o in (quality if isinstance(quality, (tuple, list)) and len(quality) == 2 else (quality, quality)))
+    lo, hi = (check_quality(o) for o in (quality if isinstance(quality, (tuple, list, np.ndarray)) and len(quality) == 2 else (quality, quality)))
     if lo > hi: raise ValueError(f'the lowest quality comes first, got {quality}')
     return lo, hi
 
@@ -46,7 +47,7 @@ def check_bits(
             raise ValueError(f'{file} has {16 if im.mode.startswith("I;16") else 32} bits of gray, which PILImage.create cuts off at 255, so that all above is white; scale it to 8 bits first')
 
 # %% ../../nbs/23_jpeg.transforms.ipynb #1a286f3d
-class JpegQuality(DisplayedTransform):
+class JpegQuality(Repeatable):
     "Compress images as JPEG and read them back: Pillow for an item, the torch codec for a batch, with equal pixels"
     order = 2                       # after Resize; before IntToFloatTensor and augmentation
     def __init__(self,
@@ -113,7 +114,7 @@ def walk_files(
             if here == folder: raise
             others[here] = f'{type(e).__name__}: the folder cannot be read ({e.strerror})'
             continue
-        for o in reversed(entries):
+        for o in entries:
             path = here/o.name
             if path.is_dir(): (links if o.is_symlink() else todo).append(path)
             elif path.is_file(): files.append(path)
@@ -141,10 +142,12 @@ def _check_depth(
 ):
     "`ValueError` if of many levels in 16 bits few would be left in 8, as of 12-bit data"
     if im.mode.startswith('I;16'):
-        a = np.asarray(im)
-        before, after = len(np.unique(a)), len(np.unique(_to_8_bits(a)))
-        if after < 100 and 2*after <= before:
-            raise ValueError(f'of its {before} levels of gray {after} would be left: it holds {a.min()}..{a.max()} in 16 bits, of 65535; scale it to 8 bits first')
+        seen = np.zeros(65536, bool)
+        seen[np.asarray(im)] = True
+        levels = np.flatnonzero(seen)
+        left = len(np.unique(_to_8_bits(levels)))
+        if left < 100 and 2*left <= len(levels):
+            raise ValueError(f'of its {len(levels)} levels of gray {left} would be left: it holds {levels[0]}..{levels[-1]} in 16 bits, of 65535; scale it to 8 bits first')
     elif (top := max(o[1] for o in im.getextrema()) if im.mode == 'RGB' else 255) < 64:         # Pillow itself keeps the higher 8 bits of each colour
         raise ValueError(f'of its 16 bits a colour, 8 hold no more than {top} of 255: it uses a part of the range; scale it to 8 bits first')
 
@@ -171,7 +174,8 @@ def _check_other_pictures(path, im):
         for i in range(1, im.n_frames):
             try: again.seek(i)
             except Exception: continue          # what is announced there is no picture
-            if again.size == im.size: raise ValueError(f'it holds {im.n_frames} pictures of full size, as stereo cameras write; JPEG holds one')
+            kind = again.mpinfo[0xB002][i]['Attribute']['MPType']
+            if kind.startswith('Multi-Frame') or 2*again.width*again.height > im.width*im.height: raise ValueError(f'it holds {im.n_frames} pictures of full size, as stereo cameras write; JPEG holds one')
 
 # %% ../../nbs/23_jpeg.transforms.ipynb #c873b0ef
 def _as_jpeg_mode(
@@ -201,6 +205,7 @@ def _segments_of_jpeg(
     for name, body in im.applist:
         marker = 0xFE if name == 'COM' else 0xE0+int(name.removeprefix('APP'))
         if name == 'COM' or body.startswith(_KEPT): kept.append(_segment(marker, body))
+        elif body.startswith(b'MPF\0'): dropped.append('small pictures behind the photo (MPF)')
         elif not body.startswith(_OF_OLD): dropped.append(f'{name} {body[:12].split(bytes(1))[0].decode("ascii", "replace")}'.strip())
     if im.info.get('jfif_unit') == 0 and len(set(im.info['jfif_density'])) > 1: dropped.append('pixels that are not square')
     return b''.join(kept), dropped
@@ -210,13 +215,14 @@ def _segments_of_others(
     im:Image.Image
 )->tuple: # As of `_segments_of_jpeg`
     "EXIF, XMP and colour profile of another format; of TIFF's tags, which tell how its pixels are stored, the orientation alone"
-    kept, dropped, exif = [], [], im.getexif()
-    only = Image.Exif()
+    kept, dropped, exif, only = [], [], im.getexif(), Image.Exif()
     if side := exif.get(0x0112): only[0x0112] = side
-    try: whole = only.tobytes() if im.format == 'TIFF' else exif.tobytes()
-    except Exception: whole = None                              # tags that Pillow reads and cannot write
-    if im.format == 'TIFF' and {0x8769, 0x8825} & set(exif) or exif and (whole is None or len(whole) > 65533): dropped.append('EXIF')
-    if exif: kept.append(_segment(0xE1, whole if whole and len(whole) <= 65533 else only.tobytes()))
+    source = only if im.format == 'TIFF' else exif
+    try: body = source.tobytes() if source else b''
+    except Exception: body = bytes(65534)                       # tags that Pillow reads and cannot write
+    if len(body) > 65533: source, body = None, only.tobytes() if only else b''
+    if source is None or source is only and {0x8769, 0x8825} & set(exif): dropped.append('EXIF')
+    if body: kept.append(_segment(0xE1, body))
     xmp = im.info.get('xmp') or im.info.get('XML:com.adobe.xmp', b'')
     xmp = xmp.encode() if isinstance(xmp, str) else xmp
     if 0 < len(xmp) <= 65533-len(_XMP): kept.append(_segment(0xE1, _XMP, xmp))
@@ -274,7 +280,7 @@ def _encode_file(
         if new.mode == 'CMYK': kw.update(subsampling='4:4:4', qtables=kw['qtables'][:1])         # no component of CMYK is colour alone
         few = im.getcolors(32) if im.mode == 'RGB' and im.format not in ('JPEG', 'MPO', 'GIF', 'WEBP', 'AVIF') else None
     notes = [f'Dropped: {", ".join(dropped)}']*bool(dropped)
-    if few: notes.append(f'Few colours ({len(few)}): if they are labels, JPEG has changed them; leave_out= passes them by')
+    if few and 8*len(few) <= new.width*new.height: notes.append(f'Few colours ({len(few)}): if they are labels, JPEG has changed them; leave_out= passes them by')
     return _save(new, **kw), '. '.join(notes)
 
 # %% ../../nbs/23_jpeg.transforms.ipynb #488d3f3d
@@ -303,7 +309,8 @@ def _reencode_one(
         kept.put(dict(new=[len(data), dst.stat().st_mtime_ns], reason=reason), key)
         return {**row, 'status': 'written', 'reason': reason, 'bytes_after': len(data)}
     except Exception as e:                      # damaged files raise nearly everything; a file may vanish, a disk be full, a name be too long
-        return {**row, 'reason': f'{type(e).__name__}: {e}'.replace(str(src), src.name)}
+        hint = ' If you trust it: --max-pixels of the command, PIL.Image.MAX_IMAGE_PIXELS in Python'*isinstance(e, Image.DecompressionBombError)
+        return {**row, 'reason': f'{type(e).__name__}: {e}{hint}'.replace(str(src), src.name)}
 
 # %% ../../nbs/23_jpeg.transforms.ipynb #b6e9b100
 _JOURNAL = '.reencode'      # folder in `dest` for the `Store`

@@ -55,12 +55,16 @@ def row(*cells):
 
 class SymbolDoc(ShowDocRenderer):
     "The documentation of one symbol; the text of its heading is also the anchor that nbdev's index gives for it"
+    def __init__(self, sym, **kwargs):
+        super().__init__(sym, **kwargs)
+        self.is_property = isinstance(sym, property)        # `self.sym` is the function in it
+
     def signature(self):
         "Name, parameters and return type; one parameter a line where they do not fit in one"
         params = [short(o).replace(':NoneType', '').replace(' | ', '|') for o, _ in self.dm.params]
         result = '' if isinstance(self.sym, type) else type_name(self.dm.dm['return'].anno)
         end = f') -> {short(result)}' if result else ')'
-        if isinstance(self.sym, property): return f'{self.nm} -> {short(result)}' if result else self.nm
+        if self.is_property: return f'{self.nm} -> {short(result)}' if result else self.nm
         line = f'{self.nm}({", ".join(params)}{end}'
         return line if len(line) <= 80 else f'{self.nm}(\n    ' + ',\n    '.join(params) + f'\n{end}'
 

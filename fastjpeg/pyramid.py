@@ -23,10 +23,9 @@ from fastai.vision.core import PILImage
 from torch import Tensor, nn
 
 from .jpeg.codec import _batch, _full_float32
-from .jpeg.curves import _Measure
 from .jpeg.learn import UseJpeg, _LearnBeside
+from .jpeg.measure import _Each, _labelled, _Weigh, _without_jpeg
 from .jpeg.qtables import QTables
-from .jpeg.search import _without_jpeg
 from .repeat import Repeatable
 
 # %% ../nbs/30_pyramid.ipynb #57b2dc1d
@@ -383,15 +382,16 @@ class LearnPyramid(_LearnBeside, UsePyramid):
         self.layer.log_step.data = self._mean_of_processes(self.layer.log_step.data)
 
 # %% ../nbs/30_pyramid.ipynb #2ad35395
-class _MeasurePyramid(_Measure):
-    def __init__(self, codec, metrics):
-        super().__init__(QTables.standard(50), True, '4:4:4', metrics)
+class _WeighPyramid(_Weigh):
+    def __init__(self, codec):
+        super().__init__(QTables.standard(50), '4:4:4')
         self.layer = codec
     def compress(self, x):
-        self.raw, levels = x[0].numel(), self.layer.encode(x)
+        levels = self.layer.encode(x)
         self.found.append(levels)
+        self.raw += [x[0].numel()]*len(x)
         return self.layer.decode(levels, x.shape[-2:])
-    def sizes(self): return entropy_bits([torch.cat(o) for o in zip(*self.found)]).cpu().double()/8
+    def sizes(self): return (entropy_bits([torch.cat(o) for o in zip(*self.found)])/8).cpu().double().numpy()
 
 # %% ../nbs/30_pyramid.ipynb #317fe3bc
 def measure_pyramid(
@@ -401,9 +401,8 @@ def measure_pyramid(
 )->pd.DataFrame:        # A row per image: `loss`, each metric of the learner, `bytes` (an estimate: zero-order entropy, with the frequencies of all images)
     "Loss, metrics and estimated size of each image"
     if not isinstance(codec, PyramidCodec): raise TypeError(f'codec must be a PyramidCodec, got {type(codec).__name__}')
-    dl = learn.dls.valid if items is None else learn.dls.test_dl(items, with_labels=True)
-    measure = _MeasurePyramid(codec, learn.metrics)
-    with _without_jpeg(learn), learn.no_bar(), learn.no_logging(): learn.validate(dl=dl, cbs=[measure])
-    res = measure.result()
-    res.attrs['raw'] = measure.raw
+    weigh, each = _WeighPyramid(codec), _Each(learn.metrics)
+    with _without_jpeg(learn), learn.no_bar(), learn.no_logging(): learn.validate(dl=_labelled(learn, items), cbs=[weigh, each])
+    res = pd.DataFrame(each.rows).assign(bytes=weigh.sizes()).round(6)
+    res.attrs['raw'] = weigh.pixels().mean()
     return res

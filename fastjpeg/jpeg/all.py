@@ -4,6 +4,7 @@ from fastjpeg.jpeg.curves import *
 from fastjpeg.jpeg.dct import *
 from fastjpeg.jpeg.domain import *
 from fastjpeg.jpeg.learn import *
+from fastjpeg.jpeg.measure import *
 from fastjpeg.jpeg.qtables import *
 from fastjpeg.jpeg.rate import *
 from fastjpeg.jpeg.search import *

@@ -9,6 +9,7 @@ __all__ = ['JpegLayer', 'rate_loss', 'image_bytes', 'UseJpeg', 'LearnQTables', '
 
 # %% ../../nbs/24_jpeg.learn.ipynb #23f4bc74
 import math
+import warnings
 from numbers import Real
 
 import numpy as np
@@ -18,8 +19,9 @@ from fastai.callback.core import Callback, CancelStepException
 from fastai.callback.fp16 import MixedPrecision
 from fastai.data.transforms import Normalize
 from fastai.learner import Learner, Metric
-from fastai.torch_core import to_device
+from fastai.torch_core import no_random, to_device
 from fastcore.basics import patch, store_attr
+from PIL import Image
 from torch import Tensor, nn
 
 from .codec import SUBSAMPLING, _batch, _by_block, _check_coefs, _dct, _exact, _idct, _join, _join_t, _tile, _within, decode, encode, jpeg
@@ -110,6 +112,49 @@ def image_bytes(
     if max(coefs.size) >= HEADER_FROM if header is None else header: return nbytes(coefs).float()
     return nbits(coefs)/8
 
+# %% ../../nbs/24_jpeg.learn.ipynb #ea941cbe
+_STEPS = 61, 97 # from a pixel of the probe to the next, across and down, modulo 256
+
+def _probe(
+    x # An item's input
+):    # A picture of the same type and size; `None` if `x` is no picture
+    "Of which every pixel tells whether it still has its neighbors"
+    h, w = (x.height, x.width) if isinstance(x, Image.Image) else tuple(x.shape[1:]) if isinstance(x, Tensor) and x.ndim == 3 and x.shape[0] in (1, 3) else (0, 0)
+    if not h: return None
+    levels = (_STEPS[0]*torch.arange(w)+_STEPS[1]*torch.arange(h)[:, None]) % 256
+    if isinstance(x, Tensor): return (levels/255 if x.is_floating_point() else levels).to(x.dtype).expand(x.shape).as_subclass(type(x))
+    im = Image.fromarray(levels.byte().numpy()).convert(x.mode)
+    return im if type(x) is Image.Image else type(x)(im)
+
+# %% ../../nbs/24_jpeg.learn.ipynb #6bbad2fb
+def _normalize(dl): # mean and std of its `Normalize`, or of none
+    norm = next((o for o in getattr(getattr(dl, 'after_batch', None), 'fs', ()) if isinstance(o, Normalize)), None)
+    return (0., 1.) if norm is None else (norm.mean, norm.std)
+
+# %% ../../nbs/24_jpeg.learn.ipynb #27f5c2df
+def _view(
+    dl # A `DataLoader` of fastai
+)->str|None: # 'same', 'cut' (cropped or padded) or 'changed' (resized, say); `None` where items are no pictures
+    "What becomes of a picture between the data set and the network"
+    dl = getattr(dl, 'dl', dl)                  # under distrib_ctx a loader is wrapped
+    if not getattr(dl, 'indexed', False) or not len(dl.dataset): return None
+    with no_random():
+        item = dl.dataset[0]
+        probe = _probe(item[0]) if isinstance(item, tuple) else None
+        if probe is None: return None
+        dl.before_iter()
+        try: x = dl.after_batch(to_device(dl.do_batch([dl.after_item((probe, *item[1:]))]), dl.device))[0]
+        except Exception: return None           # a transform that takes no pictures but its own; it will speak for itself
+    if not isinstance(x, Tensor) or x.ndim != 4: return None
+    mean, std = (to_device(o, x.device) for o in _normalize(dl))
+    levels = ((x.as_subclass(Tensor).float()*std+mean)[0, 0]*255).round()
+    across, down = levels.diff(dim=1)[:-1] % 256, levels.diff(dim=0)[:, :-1] % 256
+    steps = torch.tensor([*_STEPS, *(256-o for o in _STEPS)], device=x.device)      # mirrored and turned, too
+    kept = (torch.isin(across, steps) & torch.isin(down, steps)).sum().item()
+    before, after = (probe.size[::-1] if isinstance(probe, Image.Image) else tuple(probe.shape[1:])), tuple(levels.shape)
+    if kept < .5*min((h-1)*(w-1) for h, w in (before, after)): return 'changed'
+    return 'same' if sorted(before) == sorted(after) else 'cut'
+
 # %% ../../nbs/24_jpeg.learn.ipynb #d9c8b94a
 class _Recorded(Metric):
     "A number that a callback has counted, shown among the metrics"
@@ -141,11 +186,14 @@ class UseJpeg(Callback):
     def _split(self): return 'train' if self.training else 'valid'
 
     def before_fit(self):
+        self._check_view(_view(self.dls.valid))
         self.layer.to(self.dls.device)
         ours = [_Recorded(f'{s}_{n}', get) for n, f in (('bytes', self.bytes), ('rate', self.rate)) for s in ('train', 'valid') if self.when in (s, 'always') for get in (lambda s=s, f=f: f(s),)]
         self.learn.metrics = [o for o in self.learn.metrics if not isinstance(o, _Recorded)]+ours
     def after_fit(self): self.learn.metrics = [o for o in self.learn.metrics if not isinstance(o, _Recorded)]
     def before_epoch(self): self._reset()
+    def _check_view(self, view):
+        if view == 'changed': warnings.warn(f'{type(self).__name__}: the pipeline resizes pictures before they are compressed here, so the bytes are not those of the files', stacklevel=2)
 
     def bytes(self,
         split:str='valid' # 'train' or 'valid'
@@ -160,10 +208,8 @@ class UseJpeg(Callback):
         _, b, raw = self.seen[split].tolist()
         return raw/b if b else float('nan')
 
-    def _stats(self, x): # mean and std of `Normalize`, or of none
-        dl = getattr(self.dls.valid, 'dl', self.dls.valid)      # under distrib_ctx a loader is wrapped
-        norm = next((o for o in dl.after_batch.fs if isinstance(o, Normalize)), None)
-        return (0., 1.) if norm is None else (to_device(o, x.device) for o in (norm.mean, norm.std))
+    def _stats(self, x): # mean and std of `Normalize`
+        return (to_device(o, x.device) for o in _normalize(getattr(self.dls.valid, 'dl', self.dls.valid)))
     def _pixels(self, x): # what the model takes -> (batch, channels, height, width) in [0,1]
         mean, std = self._stats(x)
         x = (x.as_subclass(Tensor).float()*std+mean).as_subclass(Tensor)
@@ -328,6 +374,11 @@ class LearnQTables(_LearnBeside, UseJpeg):
 
     @property
     def qtables(self): return self.layer.qtables
+    def _check_view(self, view):
+        if not self._learns: return super()._check_view(view)
+        if view == 'changed': raise ValueError(f'{type(self).__name__}: the pipeline resizes (or otherwise changes) pictures between file and network, so it would learn tables for other pictures than the files. '
+                                               'Learn them on pictures as they are stored, whole or in crops (RandomCrop in place of Resize), or search them with search_qtables, which compresses the files; compare_with_standard judges by any pipeline')
+        if view == 'cut' and self.target_bytes is not None: raise ValueError(f'{type(self).__name__}: target_bytes is of whole files, and the pipeline crops or pads them; give target_rate or rate_weight')
     @property
     def history(self): return [QTables(*o.numpy()) for o in self._moved]           # tables to begin with, and of each epoch
     def state_dict(self): return dict(super().state_dict(), monotone=self.layer.monotone)

@@ -12,6 +12,7 @@ import json
 import os
 import random
 import socket
+import tempfile
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,42 +20,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
+import pandas as pd
 from fastai.learner import Learner
 from fastai.torch_core import no_random
 from fastprogress.fastprogress import progress_bar
 
-from .codec import decode, encode
-from .learn import HEADER_FROM, LearnQTables, UseJpeg, _subsampling
+from .learn import LearnQTables, UseJpeg
+from .measure import _files, _has_pictures, _labelled, _Stored, _without_jpeg, compare_with_standard
 from .qtables import ANNEX_K, QTables, standard_tables
-from .rate import _count_bits, _histogram, _huffman, _scan, _stack, _symbols, nbytes
 from ..store import Store, fingerprint, write_whole
-
-# %% ../../nbs/25_jpeg.search.ipynb #e75d5982
-class _Weigh(UseJpeg):
-    "Validate on images as they come back from files, and weigh the files"
-    def __init__(self, qtables, subsampling):
-        super().__init__(qtables, 'valid', subsampling)
-        self.found = []
-
-    def before_fit(self): self.layer.to(self.dls.device)       # shows nothing in the recorder
-    def after_fit(self): pass
-
-    def compress(self, x):
-        coefs = encode(x, self.layer.tables().detach(), _subsampling(x, self.layer.subsampling))
-        self.raw, self.small = x[0].numel(), max(coefs.size) < HEADER_FROM
-        if self.small: self.found.append(_histogram(scan := _scan(coefs), *_symbols(scan)))
-        else: self.found.append(nbytes(coefs, optimize=True))
-        return decode(coefs).float()/255
-
-    def sizes(self): # (images,) float64 bytes
-        res = torch.cat(self.found)
-        if self.small: res = _count_bits(res, _stack(_huffman(res.sum(0, keepdim=True), True), 'lengths', res.device))/8
-        return res.cpu().double()
-
-# %% ../../nbs/25_jpeg.search.ipynb #2436fc04
-def _without_jpeg(learn): # context in which a learner has no JPEG of its own, which would compress a second time
-    return learn.removed_cbs([cb for cb in learn.cbs if isinstance(cb, UseJpeg)])
 
 # %% ../../nbs/25_jpeg.search.ipynb #54a85bb6
 class ClassifierObjective:
@@ -69,26 +43,28 @@ class ClassifierObjective:
         self.metric = names[min(1, len(names)-1)] if metric is None else metric
         if self.metric not in names: raise ValueError(f'metric must be one of {", ".join(names)}, got {metric!r}')
         self.at, self.sign = names.index(self.metric), -1 if 'loss' in self.metric or 'error' in self.metric else 1     # the rule of fastai's TrackerCallback
-        self.learn, self.subsampling = learn, subsampling
-        if items is not None and len(items) == 0: raise ValueError('items is empty: there are no images to measure on')
-        self.batches = list(learn.dls.valid if items is None else learn.dls.test_dl(items, with_labels=True))
+        self.learn, self.subsampling, self.items = learn, subsampling, items
+        self.dl = _labelled(learn, items)
+        self.n_images, self._pictures = len(self.dl.dataset), _has_pictures(self.dl)
+        if not self._pictures: self.dl = list(self.dl)          # nothing before the codec depends on tables
 
     def __call__(self, qtables:QTables)->tuple: # (rate, score)
-        weigh = _Weigh(qtables, self.subsampling)
-        with _without_jpeg(self.learn), self.learn.no_bar(), self.learn.no_logging(): values = self.learn.validate(dl=self.batches, cbs=[weigh])
-        return weigh.raw/weigh.sizes().mean().item(), self.sign*float(values[self.at])
+        with _files(self.dl, qtables, self.subsampling) as files:
+            with _without_jpeg(self.learn), self.learn.no_bar(), self.learn.no_logging(): values = self.learn.validate(dl=files.dl, cbs=files.cbs)
+            return (files.weigh.pixels().mean()/files.weigh.sizes().mean()).item(), self.sign*float(values[self.at])
 
     @property
-    def n_images(self): return sum(len(b[0]) for b in self.batches)
-    @property
-    def n_tables(self): return 1 if self.batches[0][0].shape[1] == 1 else 2     # gray images have no chroma
+    def n_tables(self): # gray images have no chroma
+        if not self._pictures: return 1 if self.dl[0][0].shape[1] == 1 else 2
+        with tempfile.TemporaryDirectory() as tmp: return 1 if _Stored(self.dl.dataset, QTables.standard(50), self.subsampling, tmp).gray else 2
 
 # %% ../../nbs/25_jpeg.search.ipynb #43d95835
 class TablesAt(NamedTuple):
     "One point of a front"
     qtables:QTables
-    rate:float      # Times smaller than pixels
+    rate:float       # Times smaller than pixels
     score:float
+    verdict:str=None # Than the standard tables on pictures held out: 'better', 'no better' or 'worse'; `None` if nobody has looked
 
 # %% ../../nbs/25_jpeg.search.ipynb #279d0c5b
 @dataclass(eq=False)
@@ -99,12 +75,15 @@ class ParetoFront:
     score:np.ndarray             # (n,), more is better
     standard:'ParetoFront'=None  # The standard tables that the search began with
     held_out:'ParetoFront'=None  # The same tables on other images. It need not be a front: what is best here need not be best there
+    compared:pd.DataFrame=None   # A row for each of the tables, on the same other images: `verdict`, the standard `quality` with the same loss, its `bytes`, and `percent`, `low`, `high` of them that the tables take
 
     def __post_init__(self): self.rate, self.score = np.asarray(self.rate, float), np.asarray(self.score, float)
     def __len__(self): return len(self.tables)
     def __repr__(self):
         if not len(self): return 'ParetoFront(empty)'
-        return f'ParetoFront({len(self)} tables, rate {self.rate[0]:.4g} to {self.rate[-1]:.4g}, score {self.score[0]:.4g} to {self.score[-1]:.4g})'
+        n = {} if self.compared is None else self.compared.verdict.value_counts()
+        told = '' if self.compared is None else f'; held out, {n.get("better", 0)} are better than the standard tables, {n.get("no better", 0)} no better, {n.get("worse", 0)} worse'
+        return f'ParetoFront({len(self)} tables, rate {self.rate[0]:.4g} to {self.rate[-1]:.4g}, score {self.score[0]:.4g} to {self.score[-1]:.4g}{told})'
 
     @classmethod
     def of(cls,
@@ -132,7 +111,7 @@ class ParetoFront:
             name, want, have = ('rate', rate, self.rate) if score is None else ('score', score, self.score)
             raise ValueError(f'no tables reach {name} {want:g}; the highest is {have.max():.4g}')
         i = np.flatnonzero(ok)[(self.score if score is None else self.rate)[ok].argmax()]
-        return TablesAt(self.tables[i], self.rate[i].item(), self.score[i].item())
+        return TablesAt(self.tables[i], self.rate[i].item(), self.score[i].item(), None if self.compared is None else self.compared.verdict[i])
 
     def hypervolume(self,
         ref:tuple # (rate, score): what is below either counts nothing
@@ -168,10 +147,11 @@ class ParetoFront:
         return ax
 
     def _dict(self):
-        return dict(tables=[o.tables.tolist() for o in self.tables], rate=self.rate.tolist(), score=self.score.tolist(), **{k: getattr(self, k)._dict() for k in ('standard', 'held_out') if getattr(self, k) is not None})
+        return dict(tables=[o.tables.tolist() for o in self.tables], rate=self.rate.tolist(), score=self.score.tolist(), **{k: getattr(self, k)._dict() for k in ('standard', 'held_out') if getattr(self, k) is not None},
+                    **({} if self.compared is None else dict(compared=self.compared.to_dict('list'))))
     @classmethod
     def _from_dict(cls, d):
-        return cls([QTables(*o) for o in d['tables']], d['rate'], d['score'], **{k: cls._from_dict(d[k]) for k in ('standard', 'held_out') if k in d})
+        return cls([QTables(*o) for o in d['tables']], d['rate'], d['score'], **{k: cls._from_dict(d[k]) for k in ('standard', 'held_out') if k in d}, compared=pd.DataFrame(d['compared']) if 'compared' in d else None)
 
     def save(self,
         file # Path of a JSON file
@@ -429,7 +409,7 @@ def _gradient(objective, target, start, share, seed):
     counted = UseJpeg(start, 'valid', sub)      # as the callback counts, with Huffman tables of the standard
     epochs = max(1, round(share*objective.n_images/3/len(learn.dls.train_ds)))
     with _without_jpeg(learn), learn.no_bar(), learn.no_logging(), no_random(seed):
-        learn.validate(dl=objective.batches, cbs=[counted])
+        learn.validate(dl=objective.dl, cbs=[counted])
         cb = LearnQTables(start, 'tables', target_rate=target*counted.rate()/objective(start)[0], subsampling=sub)
         learn.dls.train.rng.seed(seed)
         learn.fit(epochs, cbs=cb)
@@ -489,6 +469,11 @@ def _check_search(objective, holdout, method, space, budget, n_starts, target_ra
     if target_rate is not None and not target_rate > 0: raise ValueError(f'target_rate must be positive, got {target_rate}')
     return space
 
+# %% ../../nbs/25_jpeg.search.ipynb #90854cd6
+def _compared(tables, holdout): # a row for each: what the standard tables say to it
+    found = compare_with_standard(holdout.learn, tables, holdout.items, holdout.subsampling, progress=False)
+    return pd.DataFrame([dict(verdict=o.verdict, **{k: v for k, v in o.at_equal[0]._asdict().items() if k != 'metric'}) for o in found])
+
 # %% ../../nbs/25_jpeg.search.ipynb #adfe33a3
 def search_qtables(
     objective,               # `ClassifierObjective`, or any function of `QTables` that returns (rate, score), both better when larger
@@ -520,4 +505,5 @@ def search_qtables(
     if holdout is not None:
         front.held_out = front.rescore(holdout)
         front.standard.held_out = front.held_out.standard
+        if isinstance(holdout, ClassifierObjective): front.compared = _compared(front.tables, holdout)
     return front

@@ -115,10 +115,11 @@ def extract_features(
     calls = ((job, *map(list, zip(*todo[i:i+chunk])), folder) for i in starts)
     errors = []
     try:
-        bar = progress_bar(in_processes(_compute, calls, min(count_workers(n_workers), len(starts)), executor), total=len(starts), display=progress and bool(todo))
+        results = in_processes(_compute, calls, min(count_workers(n_workers), len(starts)), executor)
+        bar = progress_bar(results, total=len(starts)) if progress and todo else results       # a bar that is not shown prints something all the same
         for found in bar:
             errors += found
-            bar.comment = f'{sum(map(bool, errors))} could not be used'
+            if bar is not results: bar.comment = f'{sum(map(bool, errors))} could not be used'
             if not done and all(errors) and len(errors) >= min(100, len(todo)): raise ValueError(f'none of the first {len(errors)} recordings could be used; the last one: {errors[-1]}')
     except BrokenExecutor as e:
         raise RuntimeError(f'a worker process has died, perhaps of too little memory; or a script calls this outside of `if __name__ == "__main__":`. What is done is kept in {store}: call it again to go on') from e

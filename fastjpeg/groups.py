@@ -36,10 +36,11 @@ def split_groups(
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')                     # that a class has fewer items than there are folds
         folds = list(StratifiedGroupKFold(n, shuffle=True, random_state=seed).split(np.zeros(len(labels)), labels, groups))
-    for train, valid in folds:
-        lost = sorted(set(labels)-set(labels[train]))
-        if not lost: return valid
-    raise ValueError(f'{str(lost[0])!r} comes from one group only, or from too few: where it is tested on, there is none left to learn from')
+    lost = [sorted(set(labels)-set(labels[train])) for train, _ in folds]
+    usable = [valid for (_, valid), o in zip(folds, lost) if not o]
+    if not usable: raise ValueError(f'{str(lost[0][0])!r} comes from one group only, or from too few: where it is tested on, there is none left to learn from')
+    def off(valid): return abs(len(valid)/len(labels)-valid_pct)
+    return next((o for o in usable if off(o) <= valid_pct/2), min(usable, key=off))         # a group may be larger than all others together
 
 # %% ../nbs/04_groups.ipynb #f6743c0f
 def _values(

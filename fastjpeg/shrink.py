@@ -49,8 +49,8 @@ def find_pictures(
     "The pictures below a folder that can be read, and their classes; the others are named. `ValueError` says in one line what is wrong"
     folder = Path(folder)
     if not folder.is_dir(): raise ValueError(f'{folder} is not a folder')
-    found, others = walk_files(folder)
-    files, bad = [], [f'{f}: {why}' for f, why in others.items()]
+    found, _, unread = walk_files(folder)
+    files, bad = [], [f'{f}: {why}' for f, why in unread.items()]
     for f in found:
         if f.suffix.lower() not in image_extensions: continue
         try:
@@ -58,7 +58,7 @@ def find_pictures(
             PILImage.create(f)
         except Exception as e: bad.append(f'{f}: {type(e).__name__}: {e}')      # damaged files raise nearly everything
         else: files.append(f)
-    for o in bad: print(f'left out: {o}', flush=True)
+    for o in bad: print(f'left out: {o}'.encode(errors='backslashreplace').decode(), flush=True)       # a file's name may be any bytes
     if not files: raise ValueError(f'no pictures that can be read in {folder}')
     return files, label_files(files, label, 'pictures')
 

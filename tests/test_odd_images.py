@@ -289,6 +289,18 @@ def test_long_names(tmp_path):
         assert (r.status == ('present' if again else 'written')).sum() == 11 and list(r.index[r.status == 'skipped']) == ['y'*249+'.png'] and 'too long' in r.reason['y'*249+'.png']
 
 
+@pytest.mark.skipif(sys.platform != 'linux', reason='names of any bytes')
+def test_names_of_any_bytes(tmp_path, capsys):
+    (tmp_path/'in').mkdir()
+    photo().save(tmp_path/'in'/os.fsdecode(b'caf\xe9.png'), 'PNG')
+    (tmp_path/'in'/os.fsdecode(b'\xff.png')).write_text('no picture')
+    for status in ('written', 'present'):
+        r = shrink(tmp_path/'in', tmp_path/'out', quality=50).set_index('file')
+        assert r.status.to_dict() == {'caf\\udce9.png': status, '\\udcff.png': 'skipped'} and (tmp_path/'out'/os.fsdecode(b'caf\xe9.png.jpg')).is_file()
+    with pytest.raises(ValueError, match='one class'): find_pictures(tmp_path/'in')
+    assert 'left out' in capsys.readouterr().out
+
+
 @pytest.mark.skipif(os.name != 'posix', reason='links')
 def test_links(tmp_path):
     for o in ('store/cats/1.jpg', 'store/cats/2.jpg', 'in/dogs/3.jpg'):

@@ -3,6 +3,7 @@ from fastjpeg.audio.augment import *
 from fastjpeg.audio.core import *
 from fastjpeg.audio.diffres import *
 from fastjpeg.audio.features import *
+from fastjpeg.audio.files import *
 from fastjpeg.audio.frontends import *
 from fastjpeg.audio.labels import *
 from fastjpeg.audio.pcen import *

@@ -22,7 +22,8 @@ from fastai.callback.mixup import MixHandler
 from fastai.vision.augment import RandTransform
 from torch import Tensor
 
-from .core import LoadAudio, TensorAudio, TensorSignal
+from .core import LoadAudio, TensorAudio, TensorSignal, resample
+from .files import AudioError, _name, read_audio
 from .spectrogram import TensorSpec, _no_spectrogram, _no_waveform, stft
 from ..repeat import Repeatable
 
@@ -225,39 +226,55 @@ class AddNoise(AugmentAudio):
         return _piecewise(add, x, n, _seeds(n), n if white else _draw(self._beta, n), _draw(self._snr or (0, .001), n))
 
 # %% ../../nbs/13_audio.augment.ipynb #ac5e0b27
-class _Recordings:
-    "Recordings, loaded when they are first needed, end to end in one tensor for each sample rate and device"
-    def __init__(self, files, from_peak=False):
-        self.files, self.from_peak, self._loaded = [files] if isinstance(files, (str, bytes, Path, TensorAudio)) else list(files), from_peak, {}
-        if not self.files: raise ValueError('no recordings were given')
+def _listed(files):
+    files = [files] if isinstance(files, (str, bytes, Path, TensorAudio)) else list(files)
+    if not files: raise ValueError('no recordings were given')
+    return files
 
-    def __getstate__(self): return {**self.__dict__, '_loaded': {}}         # an exported learner need not carry them along
+# %% ../../nbs/13_audio.augment.ipynb #08cbc884
+class _Backgrounds:
+    "Pieces of recordings, read when they are wanted. Short recordings are kept as long as there is room, of long ones no more than the piece is read"
+    short, room = 30, 2**24         # seconds; samples, 64 MiB
+    def __init__(self, files): self.files, self._kept = _listed(files), {}
 
-    def at(self, sr, device):
-        "All samples (total), and where each recording starts and how long it is, the last two on the CPU"
-        if (sr, device) not in self._loaded:
-            xs = [LoadAudio(sr)(f)[0].as_subclass(Tensor) for f in self.files]
-            if self.from_peak: xs = [o[o.abs().argmax():] for o in xs]
-            n = torch.tensor([len(o) for o in xs])
-            self._loaded[sr, device] = torch.cat(xs).to(device), n.cumsum(0)-n, n
-        return self._loaded[sr, device]
+    def __getstate__(self): return {**self.__dict__, '_kept': {}}           # an exported learner, or a worker, need not carry them along
+
+    def _read(self, file, sr, n):
+        "Samples, at least `n` if the recording is long; is it all of it?"
+        if isinstance(file, TensorAudio): return LoadAudio(sr)(file)[0].as_subclass(Tensor), True
+        is_all = True
+        def window(frames, rate):
+            nonlocal is_all
+            m = math.ceil(n*rate/sr)+2                                      # two more, for the rounding of the resampler
+            if is_all := frames <= max(m, self.short*rate): return 0, frames
+            start = int(torch.rand((), dtype=torch.float64)*(frames-m))
+            return start, start+m
+        x, rate = read_audio(file, window)
+        if not x.size: raise AudioError(f'{_name(file)}: holds no samples')
+        return torch.from_numpy(resample(x.mean(0, keepdims=True), rate, sr)[0]), is_all
+
+    def piece(self, sr, n):
+        "(n,) float32 of one of them, from anywhere; what is shorter is repeated"
+        i = int(torch.randint(len(self.files), ()))
+        if (x := self._kept.get((sr, i))) is None:
+            x, is_all = self._read(self.files[i], sr, n)
+            if not is_all: return x[:n]
+            if sum(map(len, self._kept.values()))+len(x) <= self.room: self._kept[sr, i] = x
+        return x[(int(torch.rand((), dtype=torch.float64)*len(x))+torch.arange(n))%len(x)]
 
 # %% ../../nbs/13_audio.augment.ipynb #bb59def6
 class AddBackground(AugmentAudio):
     "A piece of a recording of something else, at a true signal-to-noise ratio; short recordings are repeated"
     def __init__(self,
-        files,                       # Paths of recordings (or `TensorAudio`), such as `get_audio_files(folder)`; loaded once and kept, mixed to mono
+        files,                       # Paths of recordings of any length (or `TensorAudio`), such as `get_audio_files(folder)`; the pieces are read when they are needed, and mixed to mono
         snr:float|tuple=(0., 20.),   # Power of the sound over that of the background (dB), a number or a range
         p:float=.5                   # Share of the items that get a background
     ):
         super().__init__(p)
-        self.snr, self._snr, self._bank = snr, _range('snr', snr), _Recordings(files)
+        self.snr, self._snr, self._bank = snr, _range('snr', snr), _Backgrounds(files)
 
     def change(self, x, n, of):
-        samples, start, length = self._bank.at(of.sr, x.device)
-        i = torch.randint(len(start), (len(n),))
-        start, length, offset = (o.to(x.device, non_blocking=True)[:, None] for o in (start[i], length[i], (torch.rand(len(n))*length[i]).long()))
-        noise = samples[start+(offset+torch.arange(x.shape[-1], device=x.device))%length]
+        noise = torch.stack([self._bank.piece(of.sr, x.shape[-1]) for _ in range(len(n))]).to(x.device)
         return mix_at_snr(x, noise[:, None].expand_as(x), _draw(self._snr, n), None if of.lengths is None else _within(n, x))
 
 # %% ../../nbs/13_audio.augment.ipynb #b7e55ffb
@@ -270,6 +287,22 @@ def reverberate(
     wet = torch.fft.irfft(torch.fft.rfft(x, size)*torch.fft.rfft(ir, size), size)[..., :x.shape[-1]]
     return wet*_ratio(x, wet).to(wet.dtype)
 
+# %% ../../nbs/13_audio.augment.ipynb #383aabad
+class _Impulses:
+    "Recorded impulse responses, loaded when they are first needed, end to end in one tensor for each sample rate and device"
+    def __init__(self, files): self.files, self._loaded = _listed(files), {}
+
+    def __getstate__(self): return {**self.__dict__, '_loaded': {}}         # an exported learner need not carry them along
+
+    def at(self, sr, device):
+        "All samples (total), and where each begins, from its peak on (the direct sound: no delay), and how long it is, the last two on the CPU"
+        if (sr, device) not in self._loaded:
+            xs = [LoadAudio(sr)(f)[0].as_subclass(Tensor) for f in self.files]
+            xs = [o[o.abs().argmax():] for o in xs]
+            n = torch.tensor([len(o) for o in xs])
+            self._loaded[sr, device] = torch.cat(xs).to(device), n.cumsum(0)-n, n
+        return self._loaded[sr, device]
+
 # %% ../../nbs/13_audio.augment.ipynb #513512b4
 class ImpulseResponse(AugmentAudio):
     "The sound in a room"
@@ -281,7 +314,7 @@ class ImpulseResponse(AugmentAudio):
     ):
         super().__init__(p)
         self.rt60, self.drr, self._rt60, self._drr = rt60, drr, _range('rt60', rt60, above=0), _range('drr', drr)
-        self._bank = None if files is None else _Recordings(files, from_peak=True)       # the direct sound is the peak: no delay
+        self._bank = None if files is None else _Impulses(files)
 
     def _recorded(self, n, sr):
         samples, start, length = self._bank.at(sr, n.device)
@@ -312,9 +345,9 @@ def _take(
 
 # %% ../../nbs/13_audio.augment.ipynb #114c5b1c
 class Shift(AugmentAudio):
-    "Earlier or later"
+    "Earlier or later, by half of its length at most"
     def __init__(self,
-        seconds:float|tuple=(-.1, .1), # How much later (s), a number or a range; earlier if negative
+        seconds:float|tuple=(-.1, .1), # How much later (s), a number or a range; earlier if negative; of short sounds half remains
         wrap:bool=False,               # What leaves at one end comes in at the other? Else silence does
         p:float=.5                     # Share of the items that are changed
     ):
@@ -324,6 +357,7 @@ class Shift(AugmentAudio):
     def change(self, x, n, of):
         T, shift = x.shape[-1], (_draw(self._seconds, n)*of.sr).round().long()
         if self.wrap: return _take(x, i := (torch.arange(T, device=x.device)-shift[:, None])%n.clamp(min=1)[:, None], i < n[:, None])
+        shift = shift.clamp(-(n//2), n//2)
         most = min(T, math.ceil(max(map(abs, self._seconds))*of.sr))
         padded = torch.nn.functional.pad(x, (most, most))
         return padded.unfold(-1, T, 1)[torch.arange(len(x), device=x.device), :, most-shift.clamp(-most, most)]     # copies runs of samples; an index for each is slower

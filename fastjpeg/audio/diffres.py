@@ -184,8 +184,9 @@ def to_spec(self:DiffRes,
     n, t = res.mean.shape[-1], torch.arange(x.shape[-1], device=x.device, dtype=torch.float64)
     filled, total = (warp(o.expand(len(x), -1)[..., None], res.p.double(), n)[..., 0] for o in (torch.ones_like(t), t))
     times = (total/filled.clamp(min=1e-9)).cummax(1).values+1e-6*torch.arange(n, device=x.device)        # ascending where an output frame is empty, too
-    return WarpedSpec(res.mean[:, None], x.sr, x.hop_length, x.freqs, x.scale, 'dB', frame_times=times.cpu().numpy()*step,
-                      lengths=None if getattr(x, 'lengths', None) is None else res.lengths)
+    spec = WarpedSpec(res.mean[:, None], x.sr, x.hop_length, x.freqs, x.scale, 'dB', lengths=None if getattr(x, 'lengths', None) is None else res.lengths)
+    spec.frame_times = times.cpu().numpy()*step
+    return spec
 
 # %% ../../nbs/16_audio.diffres.ipynb #63964e6e
 @patch

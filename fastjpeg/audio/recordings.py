@@ -24,7 +24,8 @@ from fastprogress.fastprogress import progress_bar
 from scipy.optimize import linear_sum_assignment
 
 from .augment import coloured_noise
-from .core import AudioError, LoadAudio, TensorAudio, _check, _opened, _why_cut
+from .core import LoadAudio, TensorAudio
+from .files import AudioError, Recording, _check, _keeps, _warn_damaged
 from .spectrogram import power_to_db, stft
 from ..store import Store, parts
 from ..windows import Overlap, _activation, predict_stream, stream_windows
@@ -59,22 +60,25 @@ def soundscape(
 
 # %% ../../nbs/18_audio.recordings.ipynb #9dd7b4f4
 def _samples(f, sr, mono):
-    "Blocks (channels, samples) of an open file, at sample rate `sr`"
-    stream = soxr.ResampleStream(f.samplerate, sr, 1 if mono else f.channels) if f.samplerate != sr else None
-    n = 0
-    while len(x := f.read(2**17, dtype='float32', always_2d=True)):
-        _check(f.name, '', np.count_nonzero(~np.isfinite(x)), x.size)
-        n += len(x)
+    "Blocks (channels, samples) of an open `Recording`, at sample rate `sr`; they end where it is damaged, `f.damage` then says why"
+    stream = soxr.ResampleStream(f.sr, sr, 1 if mono else f.channels) if f.sr != sr else None
+    x, at = np.zeros((0, f.channels), np.float32), 0
+    for x in f.blocks():
+        bad = ~np.isfinite(x).all(1)
+        if n_bad := np.count_nonzero(bad):
+            x = x[:bad.argmax()]
+            f.damage = f'NaN or infinite samples from {(at+len(x))/f.sr:.3f} s on'
+        at += len(x)
         if mono: x = x.mean(1, keepdims=True)
         yield (stream.resample_chunk(x) if stream else x).T
-    _check(f.name, _why_cut(f, f.frames, n), 0, n)
-    if not n: raise AudioError(f'{f.name}: holds no samples')
-    if stream: yield stream.resample_chunk(x[:, :1] if mono else x, last=True).T
+        if n_bad: break
+    if stream: yield stream.resample_chunk(x[:0], last=True).T
 
 # %% ../../nbs/18_audio.recordings.ipynb #95ce7646
 class _Detector:
     "A learner, the windows that it looks through, and how they are brought together"
-    def __init__(self, learn, duration, hop, how, bs):
+    def __init__(self, learn, duration, hop, how, bs, damaged='error'):
+        self.keep = _keeps(damaged)
         loads = [t for tl in learn.dls.valid_ds.tls for t in tl.tfms if isinstance(t, LoadAudio)]
         if not loads: raise ValueError('this learner does not read recordings: its DataBlock needs an AudioBlock')
         self.load, self.vocab = loads[0], list(getattr(learn.dls, 'vocab', []))
@@ -95,20 +99,32 @@ class _Detector:
         "Limits between stretches of time (s), (n+1,); probabilities (n, classes) float32"
         sr, k = self.load.sr, len(self.vocab)
         starts, ends, preds = (arrays.array(o) for o in 'qqf')        # one block each: small tensors strewn among the batches would tear the heap apart
-        with _opened(file) as f:
+        with Recording(file) as f:
+            if f.frames: f.read(max(0, f.frames-f.sr), f.frames)        # is its end as the header says? Known before hours are spent
+            else: raise AudioError(f'{f.name}: holds no samples')
+            if not self.keep: _check(f.name, f.damage, 0, 0)
+            known = f.damage
             def items():
                 for start, x in stream_windows(_samples(f, sr, self.load.mono), self.size, self.step):
                     starts.append(start)
                     ends.append(start+x.shape[1])
                     yield TensorAudio(torch.from_numpy(np.ascontiguousarray(x)), sr=sr)
+                if not starts: raise AudioError(f'{f.name}: damaged from its beginning: {f.damage}')
             def take(p):
                 if p.shape[1:] != (k,): raise ValueError(f'the learner knows {k} classes and predicts {tuple(p.shape[1:])} of each window')
                 preds.frombytes(p.numpy().tobytes())
-            n = 1+max(0, ceil((f.frames*sr/f.samplerate-self.size)/self.step))      # if the header is right
+            n = 1+max(0, ceil((f.frames*sr/f.sr-self.size)/self.step))      # if the header is right
             predict_stream(self.learn, items(), n, take, self.bs, progress)
+            late = f.damage != known
+            if self.keep and f.damage: _warn_damaged(f, round(ends[-1]*f.sr/sr) if late and ends else None)
+            elif f.more: warnings.warn(f'{f.name}: more is there than was heard: {f.more}', stacklevel=2)
         limits = np.unique(starts+ends)
         merged = Overlap(k, (len(limits)-1,), self.how)
         for a, b, p in zip(np.searchsorted(limits, starts), np.searchsorted(limits, ends), np.array(preds).reshape(-1, k)): merged.add((slice(a, b),), p[:, None])
+        if late and not self.keep:
+            error = AudioError(f'{f.name}: damaged: {f.damage}; what was heard before that is in the `table` of this error, or use damaged=\'keep\'')
+            error.table = self.table(file, limits/sr, merged.value.T)
+            raise error
         return limits/sr, merged.value.T
 
     def table(self, file, limits, probs):
@@ -121,7 +137,7 @@ class _Detector:
         "All that the result depends on, but for the file"
         dl = self.learn.dls.valid
         return dict(model=self.learn.model, loss=self.learn.loss_func, callbacks=parts(self.learn)['callbacks'], transforms=[dl.after_item, dl.after_batch],
-                    classes=self.vocab, window=self.size, hop=self.step, how=self.how, load=self.load)
+                    classes=self.vocab, window=self.size, hop=self.step, how=self.how, damaged=self.keep, load=self.load)
 
 # %% ../../nbs/18_audio.recordings.ipynb #fdb95882
 def predict_recording(
@@ -131,10 +147,11 @@ def predict_recording(
     hop:float=None,      # From one window to the next (s); half a window if `None`
     how:str='mean',      # Where windows overlap: their 'mean', or the greatest ('max')
     bs:int=64,           # Windows of a batch
-    progress:bool=True   # Show the learner's progress bar?
+    progress:bool=True,  # Show the learner's progress bar?
+    damaged:str='error'  # Of a damaged file: `AudioError` ('error'), or what is heard in what can be decoded, with a warning ('keep')
 )->pd.DataFrame:         # file, start (s), end (s), class, probability; a row for each stretch of time and class, in this order
-    "What a learner hears in a long recording, window by window, in constant memory; `AudioError` if the file is damaged, `ValueError` if the learner's loss knows no activation"
-    detector = _Detector(learn, duration, hop, how, bs)
+    "What a learner hears in a long recording, window by window, in constant memory; `AudioError` if the file is damaged, before anything is computed. If the damage shows only on the way, what was heard up to there is the error's `table`. `ValueError` if the learner's loss knows no activation"
+    detector = _Detector(learn, duration, hop, how, bs, damaged)
     return detector.table(file, *detector(file, progress))
 
 # %% ../../nbs/18_audio.recordings.ipynb #3580f4a3
@@ -199,16 +216,17 @@ def _loudest(
     columns        # At most so many stretches of time
 ):                 # Powers (frequencies, columns), the greatest of each stretch; length of a stretch (s); sample rate (Hz)
     "A spectrogram of any length in constant memory"
-    with _opened(file) as f:
-        n_fft = 2**max(5, round(np.log2(.03*f.samplerate)))
+    with Recording(file) as f:
+        n_fft = 2**max(5, round(np.log2(.03*f.sr)))
         hop = n_fft//4
-        samples = max(1, round(end*f.samplerate)-round(start*f.samplerate))
-        n = -(-samples//hop)                                                    # frames
+        first, last = round(start*f.sr), max(round(start*f.sr)+1, round(end*f.sr))
+        n = -(-(last-first)//hop)                                               # frames
         pool = -(-n//columns)
-        f.seek(round(start*f.samplerate))
-        blocks = f.blocks(blocksize=(pool-1)*hop+n_fft, overlap=n_fft-hop, frames=samples, dtype='float32', always_2d=True, fill_value=0)
-        S = [stft(torch.from_numpy(x.mean(1)), n_fft, hop, center=False, output='power').amax(1) for x in blocks]
-        return torch.stack(S, 1), pool*hop/f.samplerate, f.samplerate
+        S, size = [], (pool-1)*hop+n_fft
+        for at in range(first, last, pool*hop):
+            x = f.read(at, min(at+size, last)).mean(1)
+            S.append(stft(torch.from_numpy(np.pad(x, (0, size-len(x)))), n_fft, hop, center=False, output='power').amax(1))
+        return torch.stack(S, 1), pool*hop/f.sr, f.sr
 
 # %% ../../nbs/18_audio.recordings.ipynb #4e5008a7
 def _marks(
@@ -273,10 +291,11 @@ def predict_recordings(
     hop:float=None,      # From one window to the next (s); half a window if `None`
     how:str='mean',      # Where windows overlap: their 'mean', or the greatest ('max')
     bs:int=64,           # Windows of a batch
-    progress:bool=True   # Show a progress bar over the recordings?
+    progress:bool=True,  # Show a progress bar over the recordings?
+    damaged:str='error'  # A damaged file is one of the errors ('error'), or heard as far as it can be decoded, with a warning ('keep')
 )->tuple:                # A table as of `predict_recording`, of all of them in the order of `files`; a table of those that could not be used: file, error
     "What a learner hears in many recordings; killed and run again, it goes on where it was. `StoreError` if `store` holds what another learner has heard, or in another way"
-    detector = _Detector(learn, duration, hop, how, bs)
+    detector = _Detector(learn, duration, hop, how, bs, damaged)
     kept = Store(store, 'predict_recordings', **detector.task())
     tables, errors = [detector.table('', np.zeros(1), np.zeros((0, len(detector.vocab)), np.float32))], []
     for file in progress_bar(list(L(files)), display=progress):

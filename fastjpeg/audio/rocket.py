@@ -26,20 +26,26 @@ from ..store import Store
 # %% ../../nbs/15_audio.rocket.ipynb #141ace53
 _TRIPLES = np.array(list(itertools.combinations(range(9), 3)))     # (84, 3) where a kernel of nine weights has +2; elsewhere it has -1
 
+# %% ../../nbs/15_audio.rocket.ipynb #e988a6ee
+def _finite(x): # a NaN in a series would make each of its features 0 or NaN
+    bad = ~x.isfinite().flatten(1).all(1)
+    if bad.any(): raise ValueError(f'{int(bad.sum())} of {len(x)} series hold NaN or infinity, the first of them is number {int(bad.nonzero()[0])}; leave them out or fill the gaps')
+    return x
+
 # %% ../../nbs/15_audio.rocket.ipynb #ae5a3ab8
 def _as_batch(
     x:Tensor,      # (batch, channels, samples), real
     lengths:Tensor # (batch) true lengths; those of `x` if it knows them; all of it else
-)->tuple:          # x as a plain float32 tensor with zeros beyond the lengths; lengths (batch) int64 on its device
+)->tuple:          # x as a plain float32 tensor with zeros beyond the lengths, `ValueError` if it holds NaN or infinity; lengths (batch) int64 on its device
     "Check a batch of series, and silence its padding"
     if x.ndim != 3: raise ValueError(f'series have the shape (batch, channels, samples), got {tuple(x.shape)}')
     if lengths is None: lengths = getattr(x, 'lengths', None)
     x = (x.as_subclass(Tensor) if isinstance(x, Tensor) else torch.as_tensor(x)).float()
-    if lengths is None: return x, torch.full((len(x),), x.shape[-1], device=x.device)
+    if lengths is None: return _finite(x), torch.full((len(x),), x.shape[-1], device=x.device)
     lengths = torch.as_tensor(lengths, device=x.device).long()
     if len(lengths) != len(x) or (len(x) and not 1 <= lengths.min() <= lengths.max() <= x.shape[-1]):
         raise ValueError(f'lengths are {len(x)} numbers from 1 to {x.shape[-1]}, one for each series; got {lengths.tolist()[:8]}')
-    return x.where(torch.arange(x.shape[-1], device=x.device) < lengths[:, None, None], 0), lengths
+    return _finite(x.where(torch.arange(x.shape[-1], device=x.device) < lengths[:, None, None], 0)), lengths
 
 # %% ../../nbs/15_audio.rocket.ipynb #2581fac9
 def znorm(

@@ -97,9 +97,9 @@ class JpegQuality(Repeatable):
 def walk_files(
     folder:str|Path, # Where to look
     skip:tuple=()    # Folders not to look into
-)->tuple:            # Paths of the files, in order; dict of what is not among them: path -> why
+)->tuple:            # Paths of the files, in order; of links to folders that are read elsewhere: path -> where; of what cannot be read: path -> why
     "All files below a folder, each folder once; links to folders are followed. `OSError` if the folder itself cannot be read"
-    folder, files, others = Path(folder), [], {}
+    folder, files, again, unread = Path(folder), [], {}, {}
     tell = lambda o: (o.st_dev, o.st_ino)
     seen = {tell(os.stat(o)): None for o in skip if os.path.isdir(o)}
     todo, links = [folder], []              # links come last: a folder has the name that it has itself
@@ -107,19 +107,19 @@ def walk_files(
         here = todo.pop() if todo else links.pop(0)
         try:
             if (known := tell(here.stat())) in seen:
-                if seen[known]: others[here] = f'a link to a folder that is read as {seen[known].relative_to(folder).as_posix()}'
+                if seen[known]: again[here] = seen[known]
                 continue
             seen[known], entries = here, sorted(os.scandir(here), key=lambda o: o.name)
         except OSError as e:
             if here == folder: raise
-            others[here] = f'{type(e).__name__}: the folder cannot be read ({e.strerror})'
+            unread[here] = f'{type(e).__name__}: the folder cannot be read ({e.strerror})'
             continue
         for o in entries:
             path = here/o.name
             if path.is_dir(): (links if o.is_symlink() else todo).append(path)
             elif path.is_file(): files.append(path)
-            else: others[path] = 'a link to what is not there' if o.is_symlink() else 'neither a file nor a folder'
-    return sorted(files), others
+            else: unread[path] = 'a link to what is not there' if o.is_symlink() else 'neither a file nor a folder'
+    return sorted(files), again, unread
 
 # %% ../../nbs/23_jpeg.transforms.ipynb #43015d6f
 def _names(
@@ -352,14 +352,15 @@ def reencode(
     if subsampling not in SUBSAMPLING: raise ValueError(f'subsampling must be one of {", ".join(SUBSAMPLING)}, got {subsampling!r}')
     tables = qtables or QTables.standard(75 if quality is None else quality)
     patterns = [os.path.relpath(o, path) if os.path.isabs(o) else PurePath(o).as_posix() for o in ([leave_out] if isinstance(leave_out, (str, Path)) else leave_out)]
-    files, others = walk_files(path, skip=(dest,))
+    files, again, unread = walk_files(path, skip=(dest,))
     files = [o for o in files if _JOURNAL not in o.relative_to(path).parts]         # of an earlier run, whose result is read here
-    passed = {o: f'leave_out={p!r}' for o in (*files, *others) if (p := _left_out(o.relative_to(path), patterns))}
+    passed = {**{o: f'a link to a folder that is read as {to.relative_to(path).as_posix()}' for o, to in again.items()},
+              **{o: f'leave_out={p!r}' for o in (*files, *unread) if (p := _left_out(o.relative_to(path), patterns))}}
     names = _names([o for o in files if o not in passed], path)
     kept = _claim(dest, source=str(path), quality=tables.quality, qtables=tables, subsampling=subsampling)
     settings = dict(qtables=tables.to_pillow(), subsampling=subsampling)
     rows = in_threads(lambda f: _reencode_one(f, path, dest, names[f], kept, settings), names, n_workers, progress)
-    rows += [dict(file=o.relative_to(path).as_posix(), new='', status='left out' if o in passed or why.startswith('a link to a folder') else 'skipped', reason=why, bytes_before=0)
-             for o, why in {**others, **passed}.items()]
+    rows += [dict(file=o.relative_to(path).as_posix(), new='', status='left out' if o in passed else 'skipped', reason=why, bytes_before=0) for o, why in {**unread, **passed}.items()]
+    rows = [{**row, **{k: row[k].encode(errors='backslashreplace').decode() for k in ('file', 'new', 'reason')}} for row in rows]      # a file's name may be any bytes, a table's text is not
     report = pd.DataFrame(rows, columns=['file', 'new', 'status', 'reason', 'bytes_before', 'bytes_after'])
     return report.astype({'bytes_after': 'Int64'}).sort_values('file', ignore_index=True)

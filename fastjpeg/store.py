@@ -325,7 +325,7 @@ class Store:
         if changes: raise StoreError(f'{self.folder} holds finished work of another task: {"; ".join(changes[:3])}{f"; and {len(changes)-3} more" if len(changes) > 3 else ""}. Take another folder, or delete this one')
 
     def _clean(self): # what processes of this machine that were killed have left half written
-        for o in self.folder.glob(f'.{socket.gethostname()[:32]}-*.part'):
+        for o in self.folder.rglob(f'.{socket.gethostname()[:32]}-*.part'):
             pid = int(o.name.split('-')[-2])
             try: os.kill(pid, 0)
             except ProcessLookupError: o.unlink(missing_ok=True)

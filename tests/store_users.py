@@ -81,7 +81,7 @@ def of_features(data, store=None, factor=1., sr=SR, **kw):
 
 
 def of_reencode(data, store=None, **kw):
-    reencode(data/'pictures', store, **kw)
+    reencode(data/'pictures', store, n_workers=0, progress=False, **kw)
     files = sorted(o for o in store.rglob('*.jpg') if '.reencode' not in o.parts)
     return pd.DataFrame([(o.relative_to(store).as_posix(), o.read_bytes()) for o in files])
 

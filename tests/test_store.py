@@ -1,15 +1,27 @@
 """One property for everything that takes `store=`: the same task goes on, killed or not, and computes nothing twice; another one is refused or done anew, and never gets the results of the first."""
 import multiprocessing
+import os
 import random
 import time
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
 from store_users import USERS, make_data, run
 
+here = Path(__file__).parent
 spawn = multiprocessing.get_context('forkserver' if 'forkserver' in multiprocessing.get_all_start_methods() else 'spawn')
-if spawn.get_start_method() == 'forkserver': spawn.set_forkserver_preload(['store_users'])          # imports once, before torch has threads
+
+
+@pytest.fixture(scope='session', autouse=True)
+def server():
+    "One process imports everything, before torch has threads, and is forked for each run"
+    if spawn.get_start_method() != 'forkserver': return
+    from multiprocessing import forkserver
+    spawn.set_forkserver_preload(['store_users'])
+    with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(map(str, [here, here.parent, os.environ.get('PYTHONPATH', '')]))): forkserver.ensure_running()
 
 
 class Runs:

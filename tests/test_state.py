@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fastai.vision.all import (Callback, CategoryBlock, CrossEntropyLossFlat, DataBlock, DataLoaders, GradientAccumulation, ImageBlock, IndexSplitter, ItemGetter, Learner, MixedPrecision, Normalize, PILImage,
-                               SaveModelCallback, imagenet_stats, load_learner, params, set_seed)
+from fastai.vision.all import (Callback, CategoryBlock, CrossEntropyLossFlat, DataBlock, GradientAccumulation, ImageBlock, IndexSplitter, ItemGetter, Learner, MixedPrecision, Normalize, PILImage,
+                               SaveModelCallback, TransformBlock, imagenet_stats, load_learner, params, set_seed)
 from torch import nn
 
 from fastjpeg.all import *
@@ -259,8 +259,7 @@ def test_settings_of_tables_come_along(tmp_path):
 
 def numbers(*shape): # batches of tensors and labels of two kinds
     x = torch.rand(48, *shape, generator=torch.Generator().manual_seed(0))+torch.arange(48).view(-1, *[1]*len(shape))%2/9
-    sets = [[(x[i], torch.tensor(i%2)) for i in part] for part in (range(32), range(32, 48))]
-    return DataLoaders.from_dsets(*sets, bs=8, num_workers=0, device='cpu')
+    return DataBlock((TransformBlock, CategoryBlock), get_x=ItemGetter(0), get_y=ItemGetter(1), splitter=IndexSplitter(range(32, 48))).dataloaders([(o, i % 2) for i, o in enumerate(x)], bs=8, num_workers=0, device='cpu')
 
 
 def network(first, n): return nn.Sequential(first, small_cnn(n, 2, (8,)))

@@ -319,7 +319,7 @@ def broadcast(self, t, rank):           # fastai's needs a GPU
     torch.distributed.broadcast(t := LongTensor(t), rank)
     return t.tolist()
 DistributedDL._broadcast = broadcast
-for name in ('tables_weight', 'pyramid_rate', 'quantize_all'):
+for name in ('tables_weight', 'pyramid_rate'):
     set_seed(0)
     learn = Learner(block.dataloaders(items, bs=8, num_workers=0, device='cpu'), small_cnn(3, 2, (8,)), loss_func=CrossEntropyLossFlat(), path=sys.argv[1], cbs=CALLBACKS[name]())
     losses = Losses(0)
@@ -340,4 +340,4 @@ def test_many_processes(tmp_path):
     here = Path(__file__).parent
     run = subprocess.run([sys.executable, '-W', 'ignore', '-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_port=29541', str(tmp_path/'two.py'), str(tmp_path), str(here)],
                          capture_output=True, text=True, env={**os.environ, 'ACCELERATE_USE_CPU': '1', 'PYTHONPATH': str(here.parent)}, timeout=300)
-    assert run.stdout.count('equal') == 6, run.stderr[-2000:]
+    assert run.stdout.count('equal') == 4, run.stderr[-2000:]

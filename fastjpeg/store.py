@@ -234,22 +234,25 @@ def _parts(x): # of what has no class of its own
 # %% ../nbs/04_store.ipynb #a3fc58f4
 _MANY = 64      # of a longer list only a hash is kept, and where it differs is not told
 
-# %% ../nbs/04_store.ipynb #69826373
-def describe(
-    x,            # Anything
-    _above:tuple=() # Objects that this is a part of
-):                # Text, or a dict of names and of the same; equal for equal things in every process
-    "Take something apart until only texts are left; files are path, size and time, arrays and weights a hash"
+# %% ../nbs/04_store.ipynb #1f0b9c3c
+def _describe(x, above): # `above`: what x is a part of
     if _is_file(x): return _file(x)
     if isinstance(x, np.generic): x = x.item()
     if isinstance(x, float) and x.is_integer(): x = int(x)
     if isinstance(x, _PLAIN): return repr(x)
-    if any(o is x for o in _above): return 'itself'
-    below, above = _parts(x), (*_above, x)
+    if any(o is x for o in above): return 'itself'
+    below, above = _parts(x), (*above, x)
     if isinstance(below, str): return below
-    if isinstance(below, dict): return {str(k): describe(v, above) for k, v in below.items()}
-    res = [describe(o, above) for o in below]
+    if isinstance(below, dict): return {str(k): _describe(v, above) for k, v in below.items()}
+    res = [_describe(o, above) for o in below]
     return {str(i): o for i, o in enumerate(res)} if len(res) <= _MANY else f'{len(res)} of them #{_digest(json.dumps(res))}'
+
+# %% ../nbs/04_store.ipynb #69826373
+def describe(
+    x # Anything
+):    # Text, or a dict of names and of the same; equal for equal things in every process
+    "Take something apart until only texts are left; files are path, size and time, arrays and weights a hash"
+    return _describe(x, ())
 
 # %% ../nbs/04_store.ipynb #ec8a7aec
 def fingerprint(

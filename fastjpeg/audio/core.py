@@ -154,19 +154,6 @@ def hear(self:TensorAudio):
     from IPython.display import Audio
     return Audio(self.detach().float().clamp(-1, 1).cpu().numpy(), rate=self.sr, normalize=False)
 
-# %% ../../nbs/10_audio.core.ipynb #e415bbf7
-def _write(path, write):
-    "Writes a file that is there whole or not at all: `write` is given it open, under another name"
-    part = Path(path).with_name(f'{Path(path).name}.{os.getpid()}.part')
-    try:
-        with open(part, 'wb') as f:
-            write(f)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(part, path)
-    finally: part.unlink(missing_ok=True)
-    return Path(path)
-
 # %% ../../nbs/10_audio.core.ipynb #2156d817
 @patch
 def save(self:TensorAudio,
